@@ -1,0 +1,129 @@
+"""What topics, queues and exchanges are defined to be: the nouns of the catalogue, as data.
+
+The client declares them, the broker journals them, every door shows them. No behaviour, no defaults that depend on a
+machine.
+"""
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from isthmus.limits import DEDUP_WINDOW_MS, RECORD_BYTES_MAX
+
+Level = Literal["fsync", "written"]
+"""Durability: `fsync` = on disk before it is acknowledged; `written` = survives the process, not the power."""
+
+Placement = Literal["murmur2", "md5-range", "priority", "single"]
+"""How a key finds its partition."""
+
+ExchangeKind = Literal["direct", "fanout", "topic", "headers"]
+
+Lifetime = Literal["durable", "process", "session"]
+"""How long an object lives: until removed, until the process that holds the store ends, until its session ends."""
+
+DEFAULT_NAMESPACE: Final = "default"
+DAY_MS: Final = 86_400_000
+
+
+class TopicConfig(Struct, frozen=True, kw_only=True):
+    """How a topic keeps its records. Times in milliseconds, sizes in bytes; None means "no limit".
+
+    Retention removes what is older than `age_ms`, or above `size_bytes` in a partition, or (`consumed`) what every
+    declared reader is done with; never before `floor_ms` and always after `ceiling_ms`, both ages by append time.
+    `compact` keeps the newest record per key. `silent_ms` is how long a group may be absent before it stops holding
+    trims. `event_types` and `key_field` are what the client declared, for people and tools only.
+    """
+
+    level: Level = "fsync"
+    age_ms: int | None = None
+    size_bytes: int | None = None
+    compact: bool = False
+    consumed: bool = False
+    floor_ms: int | None = None
+    ceiling_ms: int | None = None
+    silent_ms: int = 7 * DAY_MS
+    record_bytes_max: int = RECORD_BYTES_MAX
+    dedup_ms: int = DEDUP_WINDOW_MS
+    codec: str = "json"
+    event_types: tuple[str, ...] = ()
+    key_field: str | None = None
+
+
+class TopicDefinition(Struct, frozen=True, kw_only=True):
+    """A topic as it is asked for."""
+
+    name: str
+    namespace: str = DEFAULT_NAMESPACE
+    partitions: int = 1
+    placement: Placement = "murmur2"
+    config: TopicConfig = TopicConfig()
+    lifetime: Lifetime = "durable"
+
+
+class BackoffPolicy(Struct, frozen=True, kw_only=True):
+    """When a failed delivery comes again: `first_ms` doubling up to `max_ms`, with up to `jitter` of it random."""
+
+    attempts: int = 5
+    first_ms: int = 1_000
+    max_ms: int = 300_000
+    jitter: float = 0.2
+
+
+class QueueConfig(Struct, frozen=True, kw_only=True):
+    """How a queue hands out its records.
+
+    `failed_max` is the delivery limit on failures (exception, reject, expiry, lost consumer), `acquired_max` on
+    hand-overs; None is no limit. What reaches a limit goes to the topic named `dead` of the same namespace (None:
+    settled as dead without a copy). `ordered` holds a record back while an earlier one of its key is unsettled.
+    `ttl_ms` is the age at which an unsettled record expires. The last six follow in later steps and must be at their
+    defaults until then.
+    """
+
+    lease_ms: int | None = 30_000
+    failed_max: int | None = 5
+    acquired_max: int | None = None
+    backoff: BackoffPolicy = BackoffPolicy()
+    dead: str | None = None
+    ordered: bool = False
+    ttl_ms: int | None = None
+    priorities: int = 1
+    fair: bool = False
+    single: bool = False
+    max_events: int | None = None
+    max_bytes: int | None = None
+    overflow: Literal["refuse", "drop"] = "refuse"
+
+
+class QueueDefinition(Struct, frozen=True, kw_only=True):
+    """A queue as it is asked for.
+
+    It always owns a topic of its own name, made with `topic`. `view_of` names a topic that it takes as a second
+    source, from `view_start` on: "earliest", "latest", or a time in milliseconds since 1970 UTC.
+    """
+
+    name: str
+    namespace: str = DEFAULT_NAMESPACE
+    config: QueueConfig = QueueConfig()
+    topic: TopicConfig = TopicConfig(consumed=True)
+    partitions: int = 1
+    view_of: str | None = None
+    view_start: int | Literal["earliest", "latest"] = "earliest"
+    lifetime: Lifetime = "durable"
+
+
+class ExchangeDefinition(Struct, frozen=True, kw_only=True):
+    """A place to publish to that routes by binding. Kinds `topic` and `headers` follow in a later step."""
+
+    name: str
+    namespace: str = DEFAULT_NAMESPACE
+    kind: ExchangeKind = "direct"
+    lifetime: Lifetime = "durable"
+
+
+class Binding(Struct, frozen=True, kw_only=True):
+    """From an exchange to a topic: by routing key (direct) or always (fanout)."""
+
+    exchange: str
+    topic: str
+    key: str = ""
+    namespace: str = DEFAULT_NAMESPACE

@@ -1,0 +1,179 @@
+"""Every bound of Isthmus, with its unit.
+
+A buffer, wait, count or length without an entry here has no bound, and that is a bug. Data only; the places that hold
+a bound raise the error.
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# ---- names and catalogue -----------------------------------------------------------------------------------------
+
+NAME_BYTES_MAX: Final = 255
+"""UTF-8 bytes of the name of a topic, queue, exchange, group or namespace."""
+
+TOPICS_MAX: Final = 100_000
+"""Topics (queues own one each) in one store."""
+
+PARTITIONS_MAX: Final = 1_024
+"""Partitions of one topic."""
+
+BINDINGS_MAX: Final = 100_000
+"""Bindings of exchanges in one store."""
+
+# ---- records, units, groups --------------------------------------------------------------------------------------
+
+RECORD_BYTES_MAX: Final = 1 * MIB
+"""Default limit of one record: key, value and headers."""
+
+RECORD_BYTES_CEILING: Final = 15 * MIB
+"""The most that the record limit can be set to, so that one record always fits a unit."""
+
+BATCH_RECORDS_MAX: Final = 100_000
+"""Records in one batch, checked before a batch from outside is walked."""
+
+HEADERS_MAX: Final = 64
+"""Headers of one record."""
+
+DECOMPRESSED_BYTES_MAX: Final = 64 * MIB
+"""What one compressed batch may grow to when it is read."""
+
+UNIT_BYTES_MAX: Final = 16 * MIB
+"""Bytes of the entries of one atomic unit."""
+
+UNIT_ENTRIES_MAX: Final = 65_535
+"""Entries of one atomic unit."""
+
+PLACEMENTS_MAX: Final = 4_096
+"""Partitions that one stored batch can stand in."""
+
+GROUP_BYTES_TARGET: Final = 4 * MIB
+"""A commit group takes whole units up to this size, or one unit that is larger."""
+
+# ---- journal -----------------------------------------------------------------------------------------------------
+
+SEGMENT_BYTES_MIN: Final = 256 * KIB
+SEGMENT_BYTES_EMBEDDED: Final = 16 * MIB
+SEGMENT_BYTES_SERVER: Final = 64 * MIB
+SEGMENT_BYTES_MAX: Final = 1024 * MIB
+"""Size to which a segment file is pre-allocated; an option of the store."""
+
+RESERVE_BYTES_MAX: Final = 16 * MIB
+"""Ballast that acknowledgements may use on a full disk: one segment, at most this."""
+
+PENDING_BYTES_MAX: Final = 32 * MIB
+"""Bytes submitted to the journal and not yet written; above it publishing is refused with `Overloaded`."""
+
+PENDING_BYTES_LOW: Final = 8 * MIB
+"""Publishers that wait for room go on below this."""
+
+TAIL_CACHE_BYTES: Final = 32 * MIB
+"""Newest batches kept in memory: a quarter of the default budget of 128 MiB."""
+
+INDEX_CACHE_BYTES: Final = 8 * MIB
+"""Loaded parts of index sidecars."""
+
+READ_AHEAD_ENTRIES: Final = 32
+"""Entries whose pages are asked for ahead of a catch-up read."""
+
+IDLE_MARKER_MS: Final = 50
+"""After this long without a commit an empty group records the durable LSN."""
+
+CHECKPOINT_JOURNAL_BYTES: Final = 64 * MIB
+"""A checkpoint is due when the journal grew by this and by CHECKPOINT_GROWTH_FACTOR times the last checkpoint."""
+
+CHECKPOINT_GROWTH_FACTOR: Final = 4
+
+CHECKPOINT_SLICE_MS: Final = 1
+"""The loop exports a checkpoint in slices of at most this."""
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+FETCH_BYTES_MAX: Final = 8 * MIB
+"""Bytes of one fetch, whatever was asked for (a single larger batch still goes out whole)."""
+
+LONG_POLLS_MAX: Final = 5_000
+"""Readers waiting for growth at the same time."""
+
+PRODUCER_BATCHES_KEPT: Final = 5
+"""Last batches remembered per idempotent producer and partition."""
+
+# ---- groups ------------------------------------------------------------------------------------------------------
+
+DONE_WINDOW_MAX: Final = 10_000
+"""Offsets between a group's floor and the furthest finished one."""
+
+GROUP_MEMBERS_MAX: Final = 1_000
+"""Members of one consumer group."""
+
+SESSION_MS_MIN: Final = 1_000
+SESSION_MS_MAX: Final = 1_800_000
+"""Range of a group member's session time-out."""
+
+MEMBER_METADATA_BYTES_MAX: Final = 64 * KIB
+"""Opaque metadata of one member for one protocol, or one member's assignment."""
+
+COMMIT_METADATA_BYTES_MAX: Final = 4 * KIB
+"""Metadata text of a committed offset."""
+
+# ---- queues ------------------------------------------------------------------------------------------------------
+
+QUEUE_WINDOW_MAX: Final = 120_000
+"""Unsettled records admitted per partition of a queue."""
+
+QUEUE_DELAYED_MAX: Final = 1_000_000
+"""Delayed records of one queue."""
+
+LEASE_RECORDS_MAX: Final = 10_000
+"""Records of one lease call."""
+
+LEASE_MS_MAX: Final = 12 * 3_600_000
+"""The longest lease with a time limit."""
+
+DEDUP_IDS_MAX: Final = 1_000_000
+"""De-duplication ids remembered per topic."""
+
+DEDUP_WINDOW_MS: Final = 5 * 60_000
+"""How long a de-duplication id is remembered by default."""
+
+DEDUP_ID_BYTES_MAX: Final = 255
+"""Bytes of a de-duplication id."""
+
+REASON_BYTES_MAX: Final = 8 * KIB
+"""Bytes of a dead letter's reason and of its traceback, each; longer text is cut at the front."""
+
+# ---- client ------------------------------------------------------------------------------------------------------
+
+LINGER_MS: Final = 5
+BATCH_EVENTS_MAX: Final = 1_000
+BATCH_BYTES_MAX: Final = 64 * KIB
+"""A producer's batch is sent after this time, this many events, or this many bytes; whichever comes first."""
+
+PRODUCER_BUFFER_BYTES_MAX: Final = 32 * MIB
+"""Events handed to a producer and not yet acknowledged; `publish` waits above it."""
+
+HANDLER_BATCH_DELIVERIES: Final = 64
+"""Deliveries that one hop into the handler thread carries."""
+
+HANDLER_BATCH_MS: Final = 5
+"""Time after which a hop into the handler thread ends though deliveries are left."""
+
+ENRICH_CACHE_MAX: Final = 10_000
+"""Answers that an enrich function keeps."""
+
+ENRICH_CONCURRENCY: Final = 8
+"""Upstream calls of one enrich function at a time."""
+
+SHUTDOWN_MS: Final = 30_000
+"""Time that running handlers get to finish at shutdown."""
+
+DRAIN_BUSY_MS: Final = 10_000
+"""Real time after which `drain` gives up and names what is busy."""
+
+THREADS_WORK: Final = 2
+"""Threads for cold reads, index load, checkpoints and codecs."""
+
+THREADS_HANDLERS: Final = 8
+"""Threads for users' plain functions."""

@@ -1,0 +1,121 @@
+"""What `show`, `ls`, `lag`, `peek` and `explain` answer: the same structs from every engine, as data.
+
+Views are snapshots of applied state; nothing here can be changed to change a broker.
+"""
+
+from msgspec import Struct
+
+from isthmus.definition import QueueConfig, TopicConfig
+from isthmus.record import StoredRecord
+
+
+class PartitionView(Struct, frozen=True, kw_only=True):
+    """One partition: offsets `log_start` to `high_watermark`, exclusive, can be read; `bytes` is an estimate."""
+
+    index: int
+    log_start: int
+    high_watermark: int
+    bytes: int
+
+
+class TopicView(Struct, frozen=True, kw_only=True):
+    """A topic (a stream, or the topic that a queue owns)."""
+
+    name: str
+    namespace: str
+    id: int
+    uuid: str
+    placement: str
+    lifetime: str
+    config: TopicConfig
+    partitions: tuple[PartitionView, ...]
+    queue: str | None
+    groups: tuple[str, ...]
+    views: tuple[str, ...]
+    created_ms: int
+
+
+class QueueView(Struct, frozen=True, kw_only=True):
+    """A queue with its counts: enqueued = ready + leased + delayed + acked + dead + expired + purged (+ trimmed,
+    rejected), at every quiescent point."""
+
+    name: str
+    namespace: str
+    id: int
+    config: QueueConfig
+    view_of: str | None
+    lifetime: str
+    enqueued: int
+    ready: int
+    leased: int
+    delayed: int
+    acked: int
+    rejected: int
+    dead: int
+    expired: int
+    purged: int
+    trimmed: int
+    oldest_ready_ms: int | None
+    created_ms: int
+
+
+class GroupPartitionView(Struct, frozen=True, kw_only=True):
+    """A group's position in one partition. `lag` counts offsets, which are not dense."""
+
+    topic: str
+    partition: int
+    floor: int
+    done_above: int
+    retrying: int
+    high_watermark: int
+    lag: int
+    member: str | None
+
+
+class GroupView(Struct, frozen=True, kw_only=True):
+    """A consumer group: `state` as in the classic state machine; `silent` readers no longer hold trims."""
+
+    name: str
+    namespace: str
+    id: int
+    state: str
+    generation: int
+    members: tuple[str, ...]
+    silent: bool
+    partitions: tuple[GroupPartitionView, ...]
+    lag: int
+
+
+class PeekedRecord(Struct, frozen=True, kw_only=True):
+    """A record of a queue, looked at without taking it: `state` is ready, leased, delayed or waiting (not admitted)."""
+
+    topic: str
+    partition: int
+    record: StoredRecord
+    state: str
+    acquired: int
+    failed: int
+    due_ms: int | None
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A dead-lettered record with why: `cause` names where it came from as topic/partition/offset."""
+
+    topic: str
+    partition: int
+    record: StoredRecord
+    cause: str
+    reason: str
+    traceback: str
+    failed: int
+    died_ms: int
+
+
+class LifeStep(Struct, frozen=True, kw_only=True):
+    """One thing that happened to an event: at what LSN, when, what, by whom, and details for people."""
+
+    lsn: int
+    time_ms: int
+    what: str
+    who: str
+    detail: str
