@@ -14,11 +14,13 @@ from typing import Final
 import google_crc32c
 from msgspec import Struct
 
+from isthmus.errors import InvariantError
 from isthmus.limits import KIB, PLACEMENTS_MAX, UNIT_BYTES_MAX
 
 MAGIC: Final = b"ISG1"
 VERSION: Final = 1
 
+STORE_UUID_BYTES: Final = 16
 GROUP_HEADER_BYTES: Final = 64
 ENTRY_HEADER_BYTES: Final = 16
 PLACEMENT_BYTES: Final = 16
@@ -81,7 +83,8 @@ class Checksums:
 
     def __init__(self, store_uuid: bytes) -> None:
         """`store_uuid` is the 16 bytes of FORMAT."""
-        assert len(store_uuid) == 16, "a store uuid has 16 bytes"
+        if len(store_uuid) != STORE_UUID_BYTES:
+            raise InvariantError(f"a store uuid has {STORE_UUID_BYTES} bytes, not {len(store_uuid)}")
         self.store_uuid = store_uuid
         self.entry = google_crc32c.value(store_uuid)
 
@@ -206,7 +209,7 @@ def encode_group(
     seed = checksums.group(first_lsn)
     count = len(entries)
     length = sum(map(len, entries))
-    body = [b"".join(entries)] if 1 < count and length <= count * _JOIN_BYTES_MAX else list(entries)
+    body = [b"".join(entries)] if count > 1 and length <= count * _JOIN_BYTES_MAX else list(entries)
     body_crc = seed
     for part in body:
         body_crc = _extend(body_crc, part)
@@ -240,10 +243,11 @@ def decode_group_header(checksums: Checksums, data: bytes, lsn: int, position: i
     """
     if data[position : position + 4] != MAGIC or len(data) - position < GROUP_HEADER_BYTES:
         return None
-    _, version, flags, header_length, *fields, crc = _GROUP.unpack_from(data, position)
-    if crc != _extend(checksums.group(lsn), data[position : position + _UNSEALED_BYTES]):
+    fields = _GROUP.unpack_from(data, position)
+    if fields[-1] != _extend(checksums.group(lsn), data[position : position + _UNSEALED_BYTES]):
         return None
-    header = GroupHeader(flags, *fields, crc)
+    _, version, flags, header_length, *rest = fields
+    header = GroupHeader(flags, *rest)
     fits = version == VERSION and header_length == GROUP_HEADER_BYTES and header.first_lsn == lsn
     return header if fits and _is_plausible(header) else None
 
