@@ -1,0 +1,283 @@
+"""Imports go down only: the table of who may import what, and the proof that the source keeps to it.
+
+The table is the rule; it names files that later steps bring, and a file that it does not name fails, so that each new
+file gets its place before it gets its imports.
+"""
+
+import graphlib
+import sys
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
+
+import pytest
+
+from support.source import Import, Module, imports, module_of, modules
+
+# ---- the table ---------------------------------------------------------------------------------------------------
+
+
+class Room(NamedTuple):
+    """Files and what they may import of Isthmus, both as patterns of dotted names without `isthmus.`.
+
+    `{own}` stands for the folder of the importing file; `isthmus` is the package's own file with the public names.
+    """
+
+    files: str
+    may_import: str
+
+
+LEAF: Final = "record errors limits clock definition views"
+PURE_LOG: Final = "log.format log.batch log.index log.facts log.dedup"
+ENGINE_PORT: Final = "engines.base"
+PUBLIC: Final = "isthmus types sync"
+
+ROOMS: Final = (
+    # The package's own files: they define nothing and import late.
+    Room("isthmus", "client.* types sync errors"),
+    Room("types sync", f"{LEAF} client.*"),
+    # Leaf: anyone may import these, they import each other.
+    Room(LEAF, LEAF),
+    # One log. Seen from outside: partition and journal; batch is for anyone above the leaf.
+    Room(PURE_LOG, f"{LEAF} {PURE_LOG}"),
+    Room("log.storage", LEAF),
+    Room("log.segment", f"{LEAF} {PURE_LOG} log.storage"),
+    Room("log.commit", f"{LEAF} {PURE_LOG} log.storage log.segment"),
+    Room("log.checkpoint", f"{LEAF} {PURE_LOG} log.storage"),
+    Room("log.recovery", f"{LEAF} {PURE_LOG} log.storage log.segment log.checkpoint"),
+    Room("log.journal", f"{LEAF} {PURE_LOG} log.storage log.segment log.checkpoint log.commit log.recovery"),
+    Room("log.partition", f"{LEAF} {PURE_LOG} log.journal"),
+    Room("log.retention", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition"),
+    Room("log.compaction", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition log.retention"),
+    # Two lenses, which never see each other; what decides is pure and sees the leaf only.
+    Room("lenses.stream.group lenses.stream.assignor lenses.queue.ledger", LEAF),
+    Room("lenses.stream.*", f"{LEAF} log.batch log.facts log.journal log.partition lenses.stream.*"),
+    Room("lenses.queue.*", f"{LEAF} log.batch log.facts log.journal log.partition lenses.queue.*"),
+    # One door.
+    Room("broker.routing", LEAF),
+    Room("broker.*", f"{LEAF} log.* lenses.* broker.*"),
+    # Protocols: only handlers name the broker; none imports another, but all may use http, and two share aws.
+    Room("protocols.http.*", f"{LEAF} protocols.http.*"),
+    Room("protocols.aws.sigv4", LEAF),
+    Room("protocols.aws.*", f"{LEAF} protocols.http.* protocols.aws.*"),
+    Room("protocols.*.codec", f"{LEAF} log.batch {{own}}.schema {{own}}.methods"),
+    Room("protocols.*.connection", f"{LEAF} log.batch protocols.http.* {{own}}.codec {{own}}.schema {{own}}.methods"),
+    Room(
+        "protocols.sqs.handlers protocols.kinesis.handlers",
+        f"{LEAF} log.batch broker.* protocols.http.* protocols.aws.* {{own}}.*",
+    ),
+    Room("protocols.*.handlers protocols.*.handlers.*", f"{LEAF} log.batch broker.* protocols.http.* {{own}}.*"),
+    Room(
+        "protocols.*.schema protocols.*.methods protocols.*.errors protocols.*.channel protocols.*.receipt"
+        " protocols.*.cursor protocols.*.event_stream",
+        LEAF,
+    ),
+    Room("web.*", f"{LEAF} broker.* protocols.http.* web.*"),
+    Room("server.*", f"{LEAF} broker.* protocols.* web.* server.*"),
+    # One API on the port; the files that turn an address into an engine also see `connect`.
+    Room(
+        "client.app client.bus client.sync client.testing", f"{LEAF} log.batch {ENGINE_PORT} engines.connect client.*"
+    ),
+    Room("client.event client.retry", f"{LEAF} log.batch"),
+    Room("client.*", f"{LEAF} log.batch {ENGINE_PORT} client.*"),
+    # Several engines behind one port.
+    Room("engines.base", f"{LEAF} log.batch"),
+    Room("engines.connect", f"{LEAF} engines.*"),
+    Room("engines.embedded", f"{LEAF} {ENGINE_PORT} broker.* lenses.* log.*"),
+    Room("engines.native", f"{LEAF} log.batch {ENGINE_PORT} protocols.native.codec protocols.native.connection"),
+    Room("engines.*", f"{LEAF} log.batch {ENGINE_PORT}"),
+    # Commands.
+    Room("cli.log cli.log_*", f"{LEAF} {PUBLIC} cli.* client.* engines.* broker.* log.*"),
+    Room("cli.demo", f"{LEAF} {PUBLIC} cli.* demo.*"),
+    Room("cli.*", f"{LEAF} {PUBLIC} cli.* client.* engines.* broker.*"),
+    # The demo uses what users use; its reference computation must not share a line with what it checks.
+    Room("demo.reference", ""),
+    Room("demo.*", f"{LEAF} {PUBLIC} demo.*"),
+)
+
+PURE: Final = (
+    f"{PURE_LOG} record errors limits definition views broker.routing lenses.queue.ledger"
+    " lenses.stream.group lenses.stream.assignor lenses.stream.offsets client.retry"
+    " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"
+    " protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"
+)
+"""Files that decide and do not act: time and chance are arguments."""
+
+NOT_PURE: Final = (
+    "asyncio concurrent multiprocessing os pathlib queue random secrets select selectors shutil signal socket"
+    " subprocess tempfile threading time"
+)
+"""Modules of the standard library that act, wait, or answer differently each time."""
+
+PACKAGES: Final = (
+    ("msgspec", "*"),
+    ("google_crc32c", "log.*"),
+    ("click rich", "cli.* demo.*"),
+    ("uvloop", "cli.* server.*"),
+    ("httptools h2", "protocols.http.*"),
+    ("google", "client.codecs client.codecs.*"),  # google.protobuf
+    ("fastavro", "client.codecs client.codecs.*"),
+    ("confluent_kafka", "engines.kafka"),
+    ("aio_pika", "engines.rabbitmq"),
+    ("boto3 botocore", "engines.kinesis engines.sqs"),
+    ("lz4 cramjam backports compression", "log.batch"),
+)
+"""Who may import what is not ours. `import isthmus` stays light because the rest of the tree cannot."""
+
+# ---- the rules as functions --------------------------------------------------------------------------------------
+
+NAMES: Final = frozenset(
+    {f"isthmus.{module.name}" for module in modules()}
+    | {f"isthmus.{name}" for room in ROOMS for name in room.files.split() if "*" not in name}
+)
+"""Modules that exist, and those that the table expects."""
+
+
+def matches(name: str, patterns: str) -> bool:
+    """Whether a dotted name fits one of the patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns.split())
+
+
+def room_of(module: Module) -> Room | None:
+    """The first row of the table that names the module; package files but the root import nothing."""
+    if module.is_package and module.name:
+        return Room(module.name, "")
+    return next((room for room in ROOMS if matches(module.name or "isthmus", room.files)), None)
+
+
+def own(module: Module) -> str:
+    """The folder that `{own}` stands for: of a protocol, its name."""
+    return ".".join(module.name.split(".")[:2])
+
+
+def climbs(module: Module) -> Iterator[str]:
+    """A sentence for each import of Isthmus that the table forbids, or that the module has no row."""
+    room = room_of(module)
+    if room is None:
+        yield f"{module.path}: has no row in ROOMS; say there where it belongs and what it may import"
+        return
+    allowed = room.may_import.replace("{own}", own(module))
+    for found in imports(module, NAMES):
+        if _is_ours(found) and not matches(found.module.removeprefix("isthmus."), allowed):
+            yield f"{module.path}:{found.line} imports {found.module}, but may import only: {allowed or 'nothing'}"
+
+
+def impurities(module: Module) -> Iterator[str]:
+    """A sentence for each import that makes a pure file impure."""
+    if not matches(module.name, PURE):
+        return
+    for found in imports(module, NAMES):
+        if found.module == "isthmus.clock" or found.module.split(".")[0] in NOT_PURE.split():
+            yield f"{module.path}:{found.line} imports {found.module}, but the file is pure: it gets time as `now_ms`"
+
+
+def strangers(module: Module) -> Iterator[str]:
+    """A sentence for each package from outside that is imported where it does not belong."""
+    for found in imports(module, NAMES):
+        package = found.module.split(".")[0]
+        if _is_ours(found) or package in sys.stdlib_module_names:
+            continue
+        allowed = next((files for packages, files in PACKAGES if package in packages.split()), None)
+        if allowed is None:
+            yield f"{module.path}:{found.line} imports {package}, which PACKAGES does not know"
+        elif not matches(module.name, allowed):
+            yield f"{module.path}:{found.line} imports {package}, which only these may: {allowed}"
+
+
+def _is_ours(found: Import) -> bool:
+    return found.module.split(".")[0] == "isthmus"
+
+
+Rule = Callable[[Module], Iterator[str]]
+RULES: Final[tuple[Rule, ...]] = (climbs, impurities, strangers)
+
+
+# ---- the tree ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_file_keeps_to_the_table(rule: Rule) -> None:
+    broken = [sentence for module in modules() for sentence in rule(module)]
+
+    assert not broken, "\n" + "\n".join(broken)
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    graph = {
+        f"isthmus.{module.name}": {found.module for found in imports(module, NAMES)} & NAMES
+        for module in modules()
+        if module.name
+    }
+
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError with the circle in it
+
+
+# ---- the rules themselves ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "line"),
+    [
+        ("log/batch.py", "import isthmus.broker.broker", 1),
+        ("log/journal.py", "import os\nfrom isthmus.lenses.queue import ledger", 2),
+        ("lenses/stream/reader.py", "from isthmus.lenses.queue.ledger import Ledger", 1),
+        ("lenses/queue/ledger.py", "from isthmus.log.batch import decode", 1),
+        ("lenses/queue/queue.py", "from isthmus.log.storage import MemoryStorage", 1),
+        ("broker/broker.py", "def late():\n    from isthmus.client.event import Event", 2),
+        ("client/producer.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import isthmus.broker.x", 3),
+        ("client/producer.py", "from isthmus.engines.embedded import Embedded", 1),
+        ("engines/connect.py", "from importlib import import_module\nimport_module('isthmus.broker.broker')", 2),
+        ("engines/kafka.py", "from isthmus.engines.rabbitmq import Engine", 1),
+        ("protocols/kafka/codec.py", "from isthmus.broker.broker import Broker", 1),
+        ("protocols/kafka/handlers/fetch.py", "from isthmus.protocols.amqp.codec import Frame", 1),
+        ("demo/reference.py", "from isthmus.demo.facts import read", 1),
+        ("demo/app.py", "from isthmus.broker.broker import Broker", 1),
+        ("log/batch.py", "from ..broker import broker", 1),
+        ("log/batch.py", "import isthmus", 1),
+        ("lenses/__init__.py", "from isthmus.lenses.stream import reader", 1),
+    ],
+)
+def test_a_climbing_import_is_named_with_file_and_line(path: str, source: str, line: int) -> None:
+    module = module_of(f"src/isthmus/{path}", source)
+
+    sentences = list(climbs(module))
+
+    assert [sentence.split(" imports ")[0] for sentence in sentences] == [f"src/isthmus/{path}:{line}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("log/batch.py", "from isthmus.errors import InvalidBatch\nfrom isthmus import limits"),
+        ("log/partition.py", "from isthmus.log.journal import Journal"),
+        ("broker/broker.py", "from isthmus.lenses.queue.queue import Queue"),
+        ("engines/embedded.py", "from isthmus.broker.broker import Broker"),
+        ("client/app.py", "from isthmus.engines.connect import connect"),
+        ("protocols/kafka/handlers/fetch.py", "from isthmus.protocols.kafka.codec import Fetch"),
+        ("protocols/sqs/handlers.py", "from isthmus.protocols.aws.sigv4 import check"),
+        ("cli/log.py", "from isthmus.log.journal import Journal"),
+        ("demo/app.py", "from isthmus import App, Stream"),
+    ],
+)
+def test_an_import_that_goes_down_is_let_be(path: str, source: str) -> None:
+    assert not list(climbs(module_of(f"src/isthmus/{path}", source)))
+
+
+def test_a_file_without_a_row_is_named() -> None:
+    assert ["has no row" in sentence for sentence in climbs(module_of("src/isthmus/log/attic.py", ""))] == [True]
+
+
+@pytest.mark.parametrize(
+    "source", ["import asyncio", "from time import time", "import os.path", "import isthmus.clock"]
+)
+def test_a_pure_file_may_not_import_what_acts(source: str) -> None:
+    assert len(list(impurities(module_of("src/isthmus/lenses/queue/ledger.py", source)))) == 1
+    assert not list(impurities(module_of("src/isthmus/lenses/queue/queue.py", source)))
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "count"),
+    [("log/journal.py", "import rich", 1), ("cli/main.py", "import rich", 0), ("cli/main.py", "import numpy", 1)],
+)
+def test_a_package_from_outside_has_its_places(path: str, source: str, count: int) -> None:
+    assert len(list(strangers(module_of(f"src/isthmus/{path}", source)))) == count
