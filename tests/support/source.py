@@ -68,17 +68,34 @@ def imports(module: Module, known: frozenset[str]) -> Iterator[Import]:
         known: full names of modules, to tell `from package import module` from `from module import name`.
     """
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Import):
-            yield from (Import(node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = _base(module, node)
-            for alias in node.names:
-                inner = f"{base}.{alias.name}"
-                yield Import(node.lineno, inner if inner in known else base)
-        elif isinstance(node, ast.Call) and called(node) in {"import_module", "importlib.import_module", "__import__"}:
-            match node.args:
-                case [ast.Constant(value=str(name)), *_]:
-                    yield Import(node.lineno, name)
+        yield from _imports_of(module, node, known)
+
+
+def imports_at_start(module: Module, known: frozenset[str]) -> Iterator[Import]:
+    """What is imported when the module is, and so cannot go in a circle: nothing late, nothing for types only."""
+    late = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    waiting: list[ast.AST] = [module.tree]
+    while waiting:
+        node = waiting.pop()
+        yield from _imports_of(module, node, known)
+        if isinstance(node, ast.If) and dotted(node.test).endswith("TYPE_CHECKING"):
+            waiting.extend(node.orelse)
+        elif not isinstance(node, late):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def _imports_of(module: Module, node: ast.AST, known: frozenset[str]) -> Iterator[Import]:
+    if isinstance(node, ast.Import):
+        yield from (Import(node.lineno, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = _base(module, node)
+        for alias in node.names:
+            inner = f"{base}.{alias.name}"
+            yield Import(node.lineno, inner if inner in known else base)
+    elif isinstance(node, ast.Call) and called(node) in {"import_module", "importlib.import_module", "__import__"}:
+        match node.args:
+            case [ast.Constant(value=str(name)), *_]:
+                yield Import(node.lineno, name)
 
 
 def called(node: ast.Call) -> str:
