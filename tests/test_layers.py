@@ -28,7 +28,7 @@ class Room(NamedTuple):
 
 
 LEAF: Final = "record errors limits clock definition views"
-PURE_LOG: Final = "log.format log.batch log.index log.facts log.dedup"
+PURE_LOG: Final = "log.format log.batch log.headers log.varint log.index log.facts log.dedup"
 ENGINE_PORT: Final = "engines.base"
 PUBLIC: Final = "isthmus types sync"
 
@@ -100,7 +100,8 @@ ROOMS: Final = (
 
 PURE: Final = (
     f"{PURE_LOG} record errors limits definition views broker.routing lenses.queue.ledger"
-    " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.offsets client.retry client.duration"
+    " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.offsets"
+    " client.retry client.duration"
     " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"
     " protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"
 )
