@@ -203,6 +203,25 @@ class InconsistentProtocol(RequestError):
         self.group = group
 
 
+class FencedInstance(RequestError):
+    """Another member has joined under the same instance id since; it owns the name now."""
+
+    def __init__(self, group: str, instance: str, member: str) -> None:
+        super().__init__(
+            f"group {group!r}: a newer member than {member!r} uses instance id {instance!r}; stop one of the two, or"
+            " give each its own instance id"
+        )
+        self.group, self.instance, self.member = group, instance, member
+
+
+class MemberIdRequired(RequestError):
+    """A newcomer was given its member id and must join again with it."""
+
+    def __init__(self, group: str, member: str) -> None:
+        super().__init__(f"group {group!r}: join again as member {member!r}")
+        self.group, self.member = group, member
+
+
 class GroupNotEmpty(RequestError):
     """The group has live members, so it cannot be removed or moved."""
 

@@ -35,7 +35,14 @@ BATCH_RECORDS_MAX: Final = 100_000
 """Records in one batch, checked before a batch from outside is walked."""
 
 HEADERS_MAX: Final = 64
-"""Headers of one record."""
+"""Headers of one record, as its producer gives them."""
+
+HEADERS_RESERVED: Final = 16
+"""Headers that Isthmus can add to a record which has that many already (dead-letter reason, cause and such)."""
+
+HEADER_BLOCKS_CACHED: Final = 256
+HEADER_BLOCK_CACHED_BYTES: Final = 1 * KIB
+"""Header blocks remembered with their content, in each direction, and the size up to which one is."""
 
 DECOMPRESSED_BYTES_MAX: Final = 64 * MIB
 """What one compressed batch may grow to when it is read."""
@@ -115,6 +122,15 @@ SESSION_MS_MAX: Final = 1_800_000
 MEMBER_METADATA_BYTES_MAX: Final = 64 * KIB
 """Opaque metadata of one member for one protocol, or one member's assignment."""
 
+MEMBER_PROTOCOLS_MAX: Final = 16
+"""Assignment protocols that one group member offers."""
+
+REBALANCE_MS_MAX: Final = 2_147_483_647
+"""The longest time that a group waits for its members to join again; what a signed 32-bit field can ask for."""
+
+MEMBER_JOIN_MS_MAX: Final = 300_000
+"""How long a newcomer's join waits before the group takes the newcomer for gone."""
+
 COMMIT_METADATA_BYTES_MAX: Final = 4 * KIB
 """Metadata text of a committed offset."""
 
@@ -177,3 +193,8 @@ THREADS_WORK: Final = 2
 
 THREADS_HANDLERS: Final = 8
 """Threads for users' plain functions."""
+
+# ---- demo --------------------------------------------------------------------------------------------------------
+
+DEMO_FILE_BYTES_MAX: Final = 256 * MIB
+"""What a file handed to the demo may unpack to; a year of flights is 31 MB."""
