@@ -4,6 +4,7 @@ One set of structs goes from the client to the disk without translation. This fi
 no I/O, no wire term.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -40,7 +41,8 @@ class Appended(Struct, frozen=True, gc=False):
     """Where a batch went: offsets `base_offset` to `base_offset + count`, exclusive, of one partition.
 
     `duplicate` says that the broker had the batch already (same producer sequence or de-duplication id) and that the
-    offsets are those of the first time.
+    offsets are those of the first time. `indexes` says which of the records that were handed in these are, in offset
+    order; None is "all of them, in the order given".
     """
 
     topic: str
@@ -49,6 +51,7 @@ class Appended(Struct, frozen=True, gc=False):
     count: int
     timestamp_ms: int
     duplicate: bool = False
+    indexes: Sequence[int] | None = None
 
 
 class Lease(Struct, frozen=True, gc=False):

@@ -110,8 +110,10 @@ class Reader(Protocol):
 class Unit(Protocol):
     """What becomes durable together: outputs and settlements. Dropped without a trace unless submitted."""
 
-    def publish(self, name: str, records: Sequence[Record], attributes: Attributes | None = None) -> None:
-        """Add records for a topic or queue."""
+    def publish(
+        self, name: str, records: Sequence[Record], attributes: Attributes | None = None, compression: str = "none"
+    ) -> None:
+        """Add records for a topic or queue; `compression` as in `Engine.publish`."""
 
     def settle(self, source: Source, received: Sequence[Received]) -> None:
         """Add the acknowledgement (queue) or the finished offsets (stream) of deliveries."""
@@ -205,11 +207,17 @@ class Engine(Protocol):
         """How many partitions the topic has. Raises UnknownTopic."""
 
     async def publish(
-        self, name: str, records: Sequence[Record], attributes: Attributes | None = None
+        self, name: str, records: Sequence[Record], attributes: Attributes | None = None, compression: str = "none"
     ) -> list[Appended]:
         """Publish to a topic or queue and return when acknowledged, in the order of appending per partition.
 
-        Waits while the engine's buffers are full.
+        Calls for one name take effect in the order in which they were made, also when they wait while the engine's
+        buffers are full. Where the records went to more than one place, each `Appended` says by `indexes` which of
+        them it is for. `compression` is the codec of the batches ("none", "gzip"); an engine that compresses by other
+        means takes it as a wish.
+
+        Raises:
+            UnknownTopic, RecordTooLarge, KeyRequired, UnsupportedCompression: nothing was published.
         """
 
     def unit(self) -> Unit:
