@@ -198,3 +198,6 @@ THREADS_HANDLERS: Final = 8
 
 DEMO_FILE_BYTES_MAX: Final = 256 * MIB
 """What a file handed to the demo may unpack to; a year of flights is 31 MB."""
+
+CHECKPOINT_BYTES_MAX: Final = 1024 * MIB
+"""A checkpoint file larger than this is not read."""

@@ -27,7 +27,7 @@ class Fact(Struct, frozen=True, array_like=True, gc=False):
 # ---- the log's own ------------------------------------------------------------------------------------------------
 
 
-class SegmentOpened(Fact, tag=1):
+class SegmentOpened(Fact, frozen=True, array_like=True, gc=False, tag=1):
     """First entry of every segment file, so that a file tells whose it is and how large it was to become."""
 
     store: bytes
@@ -36,7 +36,7 @@ class SegmentOpened(Fact, tag=1):
     time_ms: int
 
 
-class StoreOpened(Fact, tag=2):
+class StoreOpened(Fact, frozen=True, array_like=True, gc=False, tag=2):
     """The store was opened for writing: a new epoch begins."""
 
     epoch: int
@@ -44,13 +44,13 @@ class StoreOpened(Fact, tag=2):
     time_ms: int
 
 
-class SegmentsRemoved(Fact, tag=3):
+class SegmentsRemoved(Fact, frozen=True, array_like=True, gc=False, tag=3):
     """These LSN ranges are gone on purpose; durable before the first file is unlinked."""
 
     ranges: Ranges
 
 
-class Swap(Fact, tag=4):
+class Swap(Fact, frozen=True, array_like=True, gc=False, tag=4):
     """A compacted file takes the place of neighbouring ones; durable before a source is unlinked."""
 
     sources: tuple[str, ...]
@@ -61,7 +61,7 @@ class Swap(Fact, tag=4):
     crc: int
 
 
-class LossAccepted(Fact, tag=5):
+class LossAccepted(Fact, frozen=True, array_like=True, gc=False, tag=5):
     """An operator accepted that what these LSN ranges held is lost."""
 
     ranges: Ranges
@@ -69,7 +69,7 @@ class LossAccepted(Fact, tag=5):
     report: str
 
 
-class PartitionState(Fact, tag=6):
+class PartitionState(Fact, frozen=True, array_like=True, gc=False, tag=6):
     """All that the log knows of a partition, for checkpoints: `epochs` are (epoch, first offset) rows, `producers`
     are (id, epoch, ((first sequence, last sequence, base offset), ...)) rows."""
 
@@ -78,9 +78,10 @@ class PartitionState(Fact, tag=6):
     next_offset: int
     epochs: Ranges
     producers: tuple[tuple[int, int, tuple[tuple[int, int, int], ...]], ...] = ()
+    bytes: int = 0
 
 
-class Trimmed(Fact, tag=7):
+class Trimmed(Fact, frozen=True, array_like=True, gc=False, tag=7):
     """The log start of a partition moved up to `log_start`; never back."""
 
     partition: int
@@ -92,7 +93,7 @@ class Trimmed(Fact, tag=7):
 # ---- catalogue ----------------------------------------------------------------------------------------------------
 
 
-class TopicSet(Fact, tag=20):
+class TopicSet(Fact, frozen=True, array_like=True, gc=False, tag=20):
     """A topic exists with this definition. Partition ids are `id << 16 | index`."""
 
     id: int
@@ -107,13 +108,13 @@ class TopicSet(Fact, tag=20):
     created_ms: int
 
 
-class TopicRemoved(Fact, tag=21):
+class TopicRemoved(Fact, frozen=True, array_like=True, gc=False, tag=21):
     """The topic is gone; its id is never used again."""
 
     id: int
 
 
-class QueueSet(Fact, tag=22):
+class QueueSet(Fact, frozen=True, array_like=True, gc=False, tag=22):
     """A queue exists: it owns `topic` and may view `view_of` from the offsets of `view_start` (one a partition)."""
 
     id: int
@@ -127,13 +128,13 @@ class QueueSet(Fact, tag=22):
     created_ms: int
 
 
-class QueueRemoved(Fact, tag=23):
+class QueueRemoved(Fact, frozen=True, array_like=True, gc=False, tag=23):
     """The queue is gone (its topic goes by a fact of its own)."""
 
     id: int
 
 
-class ExchangeSet(Fact, tag=24):
+class ExchangeSet(Fact, frozen=True, array_like=True, gc=False, tag=24):
     """An exchange exists."""
 
     id: int
@@ -143,13 +144,13 @@ class ExchangeSet(Fact, tag=24):
     lifetime: Lifetime
 
 
-class ExchangeRemoved(Fact, tag=25):
+class ExchangeRemoved(Fact, frozen=True, array_like=True, gc=False, tag=25):
     """The exchange and its bindings are gone."""
 
     id: int
 
 
-class BindingSet(Fact, tag=26):
+class BindingSet(Fact, frozen=True, array_like=True, gc=False, tag=26):
     """The exchange routes this key to this topic."""
 
     exchange: int
@@ -157,7 +158,7 @@ class BindingSet(Fact, tag=26):
     key: str
 
 
-class BindingRemoved(Fact, tag=27):
+class BindingRemoved(Fact, frozen=True, array_like=True, gc=False, tag=27):
     """The exchange no longer routes this key to this topic."""
 
     exchange: int
@@ -165,7 +166,7 @@ class BindingRemoved(Fact, tag=27):
     key: str
 
 
-class IdsUsed(Fact, tag=28):
+class IdsUsed(Fact, frozen=True, array_like=True, gc=False, tag=28):
     """All object ids below `next_id` were given away, all producer ids below `next_producer`."""
 
     next_id: int
@@ -175,7 +176,7 @@ class IdsUsed(Fact, tag=28):
 # ---- streams ------------------------------------------------------------------------------------------------------
 
 
-class GroupSet(Fact, tag=40):
+class GroupSet(Fact, frozen=True, array_like=True, gc=False, tag=40):
     """A consumer group is declared; from here on it counts as a reader of what it commits for."""
 
     id: int
@@ -184,13 +185,13 @@ class GroupSet(Fact, tag=40):
     created_ms: int
 
 
-class GroupRemoved(Fact, tag=41):
+class GroupRemoved(Fact, frozen=True, array_like=True, gc=False, tag=41):
     """The group and its positions are gone."""
 
     id: int
 
 
-class Committed(Fact, tag=42):
+class Committed(Fact, frozen=True, array_like=True, gc=False, tag=42):
     """A group's whole position in one partition: all below `floor` is done, and `done` above it; `attempts` are
     (offset, failures, due in ms since 1970 UTC) rows of what failed and comes again."""
 
@@ -205,7 +206,7 @@ class Committed(Fact, tag=42):
     time_ms: int
 
 
-class PositionRemoved(Fact, tag=43):
+class PositionRemoved(Fact, frozen=True, array_like=True, gc=False, tag=43):
     """The group has no position in that partition any more."""
 
     group: int
@@ -215,7 +216,7 @@ class PositionRemoved(Fact, tag=43):
 # ---- queues -------------------------------------------------------------------------------------------------------
 
 
-class Leased(Fact, tag=60):
+class Leased(Fact, frozen=True, array_like=True, gc=False, tag=60):
     """Hand-over of a run of offsets; the counts are those after it. `until_ms` is None for a lease without time."""
 
     queue: int
@@ -229,7 +230,7 @@ class Leased(Fact, tag=60):
     until_ms: int | None
 
 
-class Released(Fact, tag=61):
+class Released(Fact, frozen=True, array_like=True, gc=False, tag=61):
     """Leases ended without settling: ready again at `due_ms` (wall clock; 0 is at once), with these counts."""
 
     queue: int
@@ -242,7 +243,7 @@ class Released(Fact, tag=61):
     time_ms: int
 
 
-class Settled(Fact, tag=62):
+class Settled(Fact, frozen=True, array_like=True, gc=False, tag=62):
     """These offsets are done with for this queue: `why` is acked, rejected, expired, purged, trimmed or dead."""
 
     queue: int
@@ -253,7 +254,7 @@ class Settled(Fact, tag=62):
     time_ms: int
 
 
-class LedgerState(Fact, tag=63):
+class LedgerState(Fact, frozen=True, array_like=True, gc=False, tag=63):
     """A queue's whole state in one partition, for checkpoints: `rows` are packed by `lenses/queue/ledger.py`."""
 
     queue: int
@@ -264,7 +265,7 @@ class LedgerState(Fact, tag=63):
     counts: tuple[int, ...]
 
 
-class DedupState(Fact, tag=64):
+class DedupState(Fact, frozen=True, array_like=True, gc=False, tag=64):
     """De-duplication ids of a topic in insertion order, for checkpoints; packed by `log/dedup.py`."""
 
     topic: int

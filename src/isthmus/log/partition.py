@@ -1,0 +1,230 @@
+"""One partition: an index over the journal with a log start, a high watermark and a next offset.
+
+It hands out offsets, tells readers what is durable and finds their batches. It writes nothing itself: everything goes
+through a `Unit` of the journal, and its applied state moves only when the journal promotes what was written.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from isthmus.definition import Level
+from isthmus.errors import OffsetOutOfRange
+from isthmus.log import batch as batches
+from isthmus.log import facts
+from isthmus.log.dedup import ProducerTable
+
+if TYPE_CHECKING:
+    from isthmus.log.journal import Journal, Unit
+
+
+class BatchAt(NamedTuple):
+    """A stored batch as one partition sees it: offsets `base_offset` to `end_offset`, exclusive; entry flags; bytes."""
+
+    base_offset: int
+    end_offset: int
+    flags: int
+    data: bytes
+
+
+class Partition:
+    """One partition of a topic; see the module text.
+
+    `next_offset` is reserved state (what the next batch gets); `log_start` and `high_watermark` are applied state
+    (what readers see). The stable offset equals the high watermark until transactions exist.
+
+    Invariants:
+        P1: log_start <= high_watermark <= next_offset.
+        P2: none of the three ever goes back.
+    """
+
+    __slots__ = (
+        "_journal",
+        "_watchers",
+        "bytes",
+        "epochs",
+        "hint",
+        "high_watermark",
+        "id",
+        "level",
+        "log_start",
+        "next_offset",
+        "producers",
+    )
+
+    def __init__(self, journal: "Journal", partition_id: int, level: Level = "fsync") -> None:
+        self._journal = journal
+        self.id = partition_id
+        self.level: Level = level
+        self.log_start = 0
+        self.high_watermark = 0
+        self.next_offset = 0
+        self.epochs: list[tuple[int, int]] = []
+        self.producers: ProducerTable | None = None
+        self.bytes = 0
+        self.hint = (0, 0)
+        self._watchers: list[Callable[[], None]] | None = None
+
+    @property
+    def index(self) -> int:
+        """Its number in the topic."""
+        return self.id & 0xFFFF
+
+    @property
+    def stable_offset(self) -> int:
+        """Below it no transaction is open."""
+        return self.high_watermark
+
+    @property
+    def leader_epoch(self) -> int:
+        """The epoch that new batches carry: it rises only when a restart bound offsets anew."""
+        return self.epochs[-1][0] if self.epochs else 0
+
+    def epoch_of(self, offset: int) -> int:
+        """The leader epoch under which an offset was given out."""
+        for epoch, start in reversed(self.epochs):
+            if start <= offset:
+                return epoch
+        return 0
+
+    # ---- writing ------------------------------------------------------------------------------------------------
+
+    def append(self, unit: "Unit", batch: bytes, *, attributes: bool = False, principal: int = 0) -> None:
+        """Add a batch to a unit; its offsets are fixed when the unit is submitted.
+
+        Args:
+            unit: a unit of this partition's journal.
+            batch: a valid record batch v2; base offset and epoch are patched.
+            attributes: some record carries queue attributes (headers `isthmus-...`).
+            principal: who publishes.
+        """
+        unit.records((self,), batch, attributes=attributes, principal=principal)
+
+    def reserve(self, count: int) -> int:
+        """Give out the next `count` offsets; called by the unit at submit."""
+        base = self.next_offset
+        self.next_offset = base + count
+        return base
+
+    def promote(self, end_offset: int, size: int) -> None:
+        """What ends at `end_offset` is as durable as its level asks, live and in replay."""
+        self.bytes += size
+        if end_offset > self.high_watermark:
+            self.high_watermark = end_offset
+        if end_offset > self.next_offset:
+            self.next_offset = end_offset
+
+    def remember_producer(self, header: batches.BatchHeader, base_offset: int) -> None:
+        """Keep the sequences of an idempotent producer's batch, so that a repeated one is found."""
+        if self.producers is None:
+            self.producers = ProducerTable()
+        self.producers.add(header.producer_id, header.producer_epoch, header.base_sequence, header.count, base_offset)
+
+    def apply_trim(self, log_start: int) -> None:
+        """Move the log start up; offsets may be trimmed that replay has not seen yet."""
+        if log_start <= self.log_start:
+            return
+        before = self.high_watermark - self.log_start
+        self.log_start = log_start
+        self.promote(log_start, 0)
+        left = self.high_watermark - log_start
+        self.bytes = self.bytes * left // before if before > 0 else 0
+
+    def apply_state(self, state: facts.PartitionState) -> None:
+        """Take over a checkpoint's row, or a change of epochs."""
+        self.apply_trim(state.log_start)
+        self.promote(state.next_offset, 0)
+        self.epochs = list(state.epochs)
+        self.bytes = state.bytes
+        if state.producers:
+            self.producers = ProducerTable.restore(state.producers)
+
+    def state(self, epochs: Iterable[tuple[int, int]] | None = None) -> facts.PartitionState:
+        """The applied state as a fact, with other epochs where given."""
+        return facts.PartitionState(
+            partition=self.id,
+            log_start=self.log_start,
+            next_offset=self.high_watermark,
+            epochs=tuple(self.epochs if epochs is None else epochs),
+            producers=self.producers.rows() if self.producers is not None else (),
+            bytes=self.bytes,
+        )
+
+    # ---- reading ------------------------------------------------------------------------------------------------
+
+    def check_offset(self, offset: int) -> None:
+        """Raises OffsetOutOfRange unless `offset` can be read or is the next to come."""
+        if not self.log_start <= offset <= self.high_watermark:
+            raise OffsetOutOfRange(offset, self.log_start, self.high_watermark)
+
+    def read_now(self, offset: int, max_bytes: int) -> list[BatchAt] | None:
+        """Batches from the one that holds or follows `offset`, if memory has them; None when the disk is needed.
+
+        At most `max_bytes`, but at least one batch; [] at the high watermark.
+
+        Raises:
+            OffsetOutOfRange: the offset does not exist.
+        """
+        self.check_offset(offset)
+        if offset == self.high_watermark:
+            return []
+        return self._journal.read_now(self, offset, max_bytes)
+
+    async def read(self, offset: int, max_bytes: int) -> list[BatchAt]:
+        """As `read_now`, waiting for the disk where it must.
+
+        Raises:
+            OffsetOutOfRange: the offset does not exist.
+            Damaged: the bytes on disk are not those that were written.
+        """
+        found = self.read_now(offset, max_bytes)
+        return found if found is not None else await self._journal.read(self, offset, max_bytes)
+
+    async def offset_for_time(self, time_ms: int) -> int | None:
+        """The first offset whose record timestamp is at or after `time_ms`; None when there is none.
+
+        Spec: Kafka's ListOffsets by timestamp.
+        """
+        row = await self._journal.first_after_time(self, time_ms)
+        while row is not None and row < self.high_watermark:
+            for found in await self.read(max(row, self.log_start), 1):
+                for record in batches.decode(found.data, from_offset=self.log_start):
+                    if record.timestamp_ms >= time_ms:
+                        return record.offset
+                row = found.end_offset
+        return None
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back on the loop when the high watermark or log start has moved; returns how to stop that."""
+        if self._watchers is None:
+            self._watchers = []
+        watchers = self._watchers
+        watchers.append(callback)
+
+        def unwatch() -> None:
+            if callback in watchers:
+                watchers.remove(callback)
+
+        return unwatch
+
+    def wake(self) -> None:
+        """Tell the watchers; called by the journal once per commit group."""
+        if self._watchers:
+            for callback in tuple(self._watchers):
+                callback()
+
+    async def wait_for(self, offset: int, until_ms: int | None) -> bool:
+        """Wait until the high watermark is above `offset`, at most until `until_ms` (monotonic)."""
+        if self.high_watermark > offset:
+            return True
+        grown: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+        def look() -> None:
+            if self.high_watermark > offset and not grown.done():
+                grown.set_result(None)
+
+        unwatch = self.watch(look)
+        try:
+            return await self._journal.clock.wait(grown, until_ms)
+        finally:
+            unwatch()
