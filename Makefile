@@ -60,9 +60,11 @@ clean:
 
 # $(call install,what): bring $(VENV) up to date with "what" installed, this tree as an editable package.
 define install
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "there is no '$(PYTHON)'; name a Python 3.11 or newer: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(PYTHON) $(NEW_ENOUGH) || { \
-	  echo "Isthmus needs Python 3.11 or newer, and '$(PYTHON)' is" \
-	       "$$($(PYTHON) --version 2>&1 || echo not there); name another: make PYTHON=python3.13 ..." >&2; exit 1; }
+	  echo "Isthmus needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1);" \
+	       "name another: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(BIN)/python $(NEW_ENOUGH) 2>/dev/null && $(if $(UV),,$(BIN)/python -c 'import pip' 2>/dev/null &&) true || { \
 	  rm -rf $(VENV) && $(if $(UV),$(UV) venv --quiet --python $(PYTHON),$(PYTHON) -m venv) $(VENV); }
 	$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet) --editable '$(1)'

@@ -5,14 +5,16 @@ file gets its place before it gets its imports.
 """
 
 import graphlib
+import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 import pytest
 
-from support.source import Import, Module, imports, imports_at_start, module_of, modules
+from support.source import ROOT, Import, Module, imports, imports_at_start, module_of, modules
 
 # ---- the table ---------------------------------------------------------------------------------------------------
 
@@ -43,10 +45,11 @@ ROOMS: Final = (
     Room("log.storage", LEAF),
     Room("log.segment", f"{LEAF} {PURE_LOG} log.storage"),
     Room("log.commit", f"{LEAF} {PURE_LOG} log.storage log.segment"),
-    Room("log.checkpoint", f"{LEAF} {PURE_LOG} log.storage"),
-    Room("log.recovery", f"{LEAF} {PURE_LOG} log.storage log.segment log.checkpoint"),
-    Room("log.journal", f"{LEAF} {PURE_LOG} log.storage log.segment log.checkpoint log.commit log.recovery"),
+    Room("log.journal", f"{LEAF} {PURE_LOG} log.storage log.segment log.commit"),
     Room("log.partition", f"{LEAF} {PURE_LOG} log.journal"),
+    # Opening builds the journal, and a checkpoint reads it; so both stand above it.
+    Room("log.checkpoint", f"{LEAF} {PURE_LOG} log.storage log.journal"),
+    Room("log.recovery", f"{LEAF} {PURE_LOG} log.storage log.segment log.commit log.journal log.checkpoint"),
     Room("log.retention", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition"),
     Room("log.compaction", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition log.retention"),
     # Two lenses, which never see each other; what decides is pure and sees the leaf only.
@@ -127,6 +130,9 @@ PACKAGES: Final = (
     ("lz4 cramjam backports compression", "log.batch"),
 )
 """Who may import what is not ours. `import isthmus` stays light because the rest of the tree cannot."""
+
+EXTRAS: Final = {"uvloop": "uvloop", "protobuf": "google"}
+"""What the packages of our extras are imported as."""
 
 # ---- the rules as functions --------------------------------------------------------------------------------------
 
@@ -224,6 +230,17 @@ def test_no_module_imports_itself_by_a_detour() -> None:
     circle = circle_in(modules())
 
     assert not circle, " imports ".join(reversed(circle))
+
+
+def test_every_extra_brings_something_that_the_code_uses() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {name: wanted for name, wanted in project["optional-dependencies"].items() if name != "dev"}
+    imported = {found.module.split(".")[0] for module in modules() for found in imports(module, NAMES)}
+
+    packages = {name: [re.split(r"[^\w.-]", each)[0] for each in wanted] for name, wanted in extras.items()}
+    idle = {name for name, wanted in packages.items() if not {EXTRAS[each] for each in wanted} & imported}
+
+    assert not idle, f"extras that nothing uses: {idle}"
 
 
 # ---- the rules themselves ----------------------------------------------------------------------------------------
