@@ -31,6 +31,7 @@ class Room(NamedTuple):
 
 LEAF: Final = "record errors limits clock definition views"
 PURE_LOG: Final = "log.format log.batch log.headers log.varint log.index log.facts log.dedup"
+BATCH: Final = "log.batch log.headers"
 ENGINE_PORT: Final = "engines.base"
 PUBLIC: Final = "isthmus types sync"
 
@@ -40,7 +41,7 @@ ROOMS: Final = (
     Room("types sync", f"{LEAF} client.*"),
     # Leaf: anyone may import these, they import each other.
     Room(LEAF, LEAF),
-    # One log. Seen from outside: partition and journal; batch is for anyone above the leaf.
+    # One log. Seen from outside: partition and journal; batches and header blocks are for anyone above the leaf.
     Room(PURE_LOG, f"{LEAF} {PURE_LOG}"),
     Room("log.storage", LEAF),
     Room("log.segment", f"{LEAF} {PURE_LOG} log.storage"),
@@ -55,8 +56,8 @@ ROOMS: Final = (
     # Two lenses, which never see each other; what decides is pure and sees the leaf only.
     Room("lenses.stream.membership lenses.stream.assignor lenses.queue.ledger", LEAF),
     Room("lenses.stream.group", f"{LEAF} lenses.stream.membership"),
-    Room("lenses.stream.*", f"{LEAF} log.batch log.facts log.journal log.partition lenses.stream.*"),
-    Room("lenses.queue.*", f"{LEAF} log.batch log.facts log.journal log.partition lenses.queue.*"),
+    Room("lenses.stream.*", f"{LEAF} {BATCH} log.facts log.journal log.partition lenses.stream.*"),
+    Room("lenses.queue.*", f"{LEAF} {BATCH} log.facts log.journal log.partition lenses.queue.*"),
     # One door.
     Room("broker.routing", LEAF),
     Room("broker.*", f"{LEAF} log.* lenses.* broker.*"),
@@ -64,13 +65,13 @@ ROOMS: Final = (
     Room("protocols.http.*", f"{LEAF} protocols.http.*"),
     Room("protocols.aws.sigv4", LEAF),
     Room("protocols.aws.*", f"{LEAF} protocols.http.* protocols.aws.*"),
-    Room("protocols.*.codec", f"{LEAF} log.batch {{own}}.schema {{own}}.methods"),
-    Room("protocols.*.connection", f"{LEAF} log.batch protocols.http.* {{own}}.codec {{own}}.schema {{own}}.methods"),
+    Room("protocols.*.codec", f"{LEAF} {BATCH} {{own}}.schema {{own}}.methods"),
+    Room("protocols.*.connection", f"{LEAF} {BATCH} protocols.http.* {{own}}.codec {{own}}.schema {{own}}.methods"),
     Room(
         "protocols.sqs.handlers protocols.kinesis.handlers",
-        f"{LEAF} log.batch broker.* protocols.http.* protocols.aws.* {{own}}.*",
+        f"{LEAF} {BATCH} broker.* protocols.http.* protocols.aws.* {{own}}.*",
     ),
-    Room("protocols.*.handlers protocols.*.handlers.*", f"{LEAF} log.batch broker.* protocols.http.* {{own}}.*"),
+    Room("protocols.*.handlers protocols.*.handlers.*", f"{LEAF} {BATCH} broker.* protocols.http.* {{own}}.*"),
     Room(
         "protocols.*.schema protocols.*.methods protocols.*.errors protocols.*.channel protocols.*.receipt"
         " protocols.*.cursor protocols.*.event_stream",
@@ -79,19 +80,17 @@ ROOMS: Final = (
     Room("web.*", f"{LEAF} broker.* protocols.http.* web.*"),
     Room("server.*", f"{LEAF} broker.* protocols.* web.* server.*"),
     # One API on the port; the files that turn an address into an engine also see `connect`.
-    Room(
-        "client.app client.bus client.sync client.testing", f"{LEAF} log.batch {ENGINE_PORT} engines.connect client.*"
-    ),
+    Room("client.app client.bus client.sync client.testing", f"{LEAF} {BATCH} {ENGINE_PORT} engines.connect client.*"),
     Room("client.duration", f"{LEAF} {ENGINE_PORT}"),
     Room("client.retry", f"{LEAF} client.duration"),
-    Room("client.event", f"{LEAF} log.batch client.codecs client.duration"),
-    Room("client.*", f"{LEAF} log.batch {ENGINE_PORT} client.*"),
+    Room("client.event", f"{LEAF} {BATCH} client.codecs client.duration"),
+    Room("client.*", f"{LEAF} {BATCH} {ENGINE_PORT} client.*"),
     # Several engines behind one port.
-    Room("engines.base", f"{LEAF} log.batch"),
+    Room("engines.base", f"{LEAF} {BATCH}"),
     Room("engines.connect", f"{LEAF} engines.*"),
     Room("engines.embedded", f"{LEAF} {ENGINE_PORT} broker.* lenses.* log.*"),
-    Room("engines.native", f"{LEAF} log.batch {ENGINE_PORT} protocols.native.codec protocols.native.connection"),
-    Room("engines.*", f"{LEAF} log.batch {ENGINE_PORT}"),
+    Room("engines.native", f"{LEAF} {BATCH} {ENGINE_PORT} protocols.native.codec protocols.native.connection"),
+    Room("engines.*", f"{LEAF} {BATCH} {ENGINE_PORT}"),
     # Commands.
     Room("cli.log cli.log_*", f"{LEAF} {PUBLIC} cli.* client.* engines.* broker.* log.*"),
     Room("cli.demo", f"{LEAF} {PUBLIC} cli.* demo.*"),
