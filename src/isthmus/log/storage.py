@@ -205,6 +205,10 @@ def _parts(name: str) -> list[str]:
     return parts
 
 
+def _bad_descriptor() -> OSError:
+    return OSError(errno.EBADF, "the file is closed, or open for reading only")
+
+
 # ---- on the disk -------------------------------------------------------------------------------------------------
 
 
@@ -336,6 +340,8 @@ class RealFile:
     def _usable(self) -> int:
         if self._storage.forked:
             raise ForkedBroker(self._storage.directory)
+        if self._fd < 0:
+            raise _bad_descriptor()
         return self._fd
 
 
@@ -803,10 +809,6 @@ class MemoryStorage:
         folder = name.rpartition("/")[0]
         if folder not in self._folders:
             raise _file_error(errno.ENOENT, name)
-
-
-def _bad_descriptor() -> OSError:
-    return OSError(errno.EBADF, "the file is closed, or open for reading only")
 
 
 def _file_error(code: int, name: str) -> OSError:
