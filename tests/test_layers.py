@@ -29,7 +29,7 @@ class Room(NamedTuple):
     may_import: str
 
 
-LEAF: Final = "record errors limits clock definition views"
+LEAF: Final = "record errors limits clock definition views ranges"
 PURE_LOG: Final = "log.format log.batch log.headers log.varint log.index log.facts log.dedup"
 BATCH: Final = "log.batch log.headers"
 ENGINE_PORT: Final = "engines.base"
@@ -101,9 +101,9 @@ ROOMS: Final = (
 )
 
 PURE: Final = (
-    f"{PURE_LOG} record errors limits definition views broker.routing lenses.queue.ledger"
-    " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.offsets"
-    " client.retry client.duration"
+    f"{PURE_LOG} record errors limits definition views ranges broker.routing lenses.queue.ledger"
+    " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
+    " lenses.stream.offsets client.retry client.duration"
     " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"
     " protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"
 )
