@@ -44,10 +44,11 @@ ROOMS: Final = (
     # One log. Seen from outside: partition and journal; batches and header blocks are for anyone above the leaf.
     Room(PURE_LOG, f"{LEAF} {PURE_LOG}"),
     Room("log.storage", LEAF),
-    Room("log.segment", f"{LEAF} {PURE_LOG} log.storage"),
+    # A partition and a segment ask little of the journal that holds them, and name it as a protocol of their own.
+    Room("log.partition", f"{LEAF} {PURE_LOG}"),
+    Room("log.segment", f"{LEAF} {PURE_LOG} log.storage log.partition"),
     Room("log.commit", f"{LEAF} {PURE_LOG} log.storage log.segment"),
-    Room("log.journal", f"{LEAF} {PURE_LOG} log.storage log.segment log.commit"),
-    Room("log.partition", f"{LEAF} {PURE_LOG} log.journal"),
+    Room("log.journal", f"{LEAF} {PURE_LOG} log.storage log.segment log.commit log.partition"),
     # Opening builds the journal, and a checkpoint reads it; so both stand above it.
     Room("log.checkpoint", f"{LEAF} {PURE_LOG} log.storage log.journal"),
     Room("log.recovery", f"{LEAF} {PURE_LOG} log.storage log.segment log.commit log.journal log.checkpoint"),

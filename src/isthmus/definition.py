@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from isthmus.limits import DEDUP_WINDOW_MS, RECORD_BYTES_MAX
+from isthmus.errors import InvalidName
+from isthmus.limits import DEDUP_WINDOW_MS, NAME_BYTES_MAX, RECORD_BYTES_MAX
 
 Level = Literal["fsync", "written"]
 """Durability: `fsync` = on disk before it is acknowledged; `written` = survives the process, not the power."""
@@ -127,3 +128,24 @@ class Binding(Struct, frozen=True, kw_only=True):
     topic: str
     key: str = ""
     namespace: str = DEFAULT_NAMESPACE
+
+
+def check_name(name: str) -> str:
+    """The name, when it can be one: 1 to 255 bytes of UTF-8 without control characters. It never becomes a path.
+
+    Raises:
+        InvalidName: it cannot.
+    """
+    if not isinstance(name, str):
+        raise InvalidName(repr(name), f"it is {type(name).__name__}, not text")
+    if not name:
+        raise InvalidName(name, "it is empty; names have 1 to 255 bytes")
+    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in name):
+        raise InvalidName(name, "it holds a control character; remove it")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidName(name, "it is not valid Unicode text") from error
+    if size > NAME_BYTES_MAX:
+        raise InvalidName(name, f"it has {size} bytes of UTF-8; {NAME_BYTES_MAX} is the most")
+    return name

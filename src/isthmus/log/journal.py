@@ -395,9 +395,10 @@ class Journal:
         return grown >= max(self.options.checkpoint_bytes, limits.CHECKPOINT_GROWTH_FACTOR * self.checkpoint_bytes)
 
     def in_background(self, work: Callable[[], None]) -> None:
-        """Run something on a work thread; if it fails, the journal is poisoned rather than silent."""
+        """Run something on a work thread (here where there is none); if it fails, the journal is poisoned."""
         if self.work is None:
-            raise InvariantError("background work was started on a journal without threads")
+            work()
+            return
         loop = asyncio.get_running_loop()
         busy = self.clock.busy("background work of the journal")
         busy.__enter__()

@@ -5,17 +5,15 @@ through a `Unit` of the journal, and its applied state moves only when the journ
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
+from isthmus.clock import Clock
 from isthmus.definition import Level
 from isthmus.errors import OffsetOutOfRange
 from isthmus.log import batch as batches
 from isthmus.log import facts
 from isthmus.log.dedup import ProducerTable
-
-if TYPE_CHECKING:
-    from isthmus.log.journal import Journal, Unit
 
 
 class BatchAt(NamedTuple):
@@ -25,6 +23,30 @@ class BatchAt(NamedTuple):
     end_offset: int
     flags: int
     data: bytes
+
+
+class Store(Protocol):
+    """What a partition asks of the journal that it is an index over."""
+
+    clock: Clock
+
+    def read_now(self, partition: "Partition", offset: int, max_bytes: int) -> list[BatchAt] | None:
+        """Batches from memory, None when the disk is needed."""
+
+    async def read(self, partition: "Partition", offset: int, max_bytes: int) -> list[BatchAt]:
+        """Batches, waiting for the disk."""
+
+    async def first_after_time(self, partition: "Partition", time_ms: int) -> int | None:
+        """The base offset of the first batch that can hold a record at or after a time."""
+
+
+class Appending(Protocol):
+    """What a partition asks of a unit."""
+
+    def records(
+        self, partitions: "Sequence[Partition]", batch: bytes, *, attributes: bool = False, principal: int = 0
+    ) -> None:
+        """Add one batch that stands in every one of the partitions."""
 
 
 class Partition:
@@ -52,7 +74,7 @@ class Partition:
         "producers",
     )
 
-    def __init__(self, journal: "Journal", partition_id: int, level: Level = "fsync") -> None:
+    def __init__(self, journal: Store, partition_id: int, level: Level = "fsync") -> None:
         self._journal = journal
         self.id = partition_id
         self.level: Level = level
@@ -89,7 +111,7 @@ class Partition:
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
-    def append(self, unit: "Unit", batch: bytes, *, attributes: bool = False, principal: int = 0) -> None:
+    def append(self, unit: Appending, batch: bytes, *, attributes: bool = False, principal: int = 0) -> None:
         """Add a batch to a unit; its offsets are fixed when the unit is submitted.
 
         Args:

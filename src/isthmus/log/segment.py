@@ -4,19 +4,16 @@ It reads and never writes journal bytes (the commit does); what it writes is the
 can always be rebuilt.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
 
 from isthmus.errors import Damaged
 from isthmus.limits import READ_AHEAD_ENTRIES
 from isthmus.log import batch as batches
 from isthmus.log import format as form
-from isthmus.log.index import ActiveIndex, IndexInvalid, Row, SealedIndex, encode_sidecar
-from isthmus.log.storage import File, replace
-
-if TYPE_CHECKING:
-    from isthmus.log.journal import Journal
-    from isthmus.log.partition import Partition
+from isthmus.log.index import ActiveIndex, IndexCache, IndexInvalid, Row, SealedIndex, encode_sidecar
+from isthmus.log.partition import Partition
+from isthmus.log.storage import File, Storage, replace
 
 INDEX_SUFFIX: Final = ".index"
 LOG_SUFFIX: Final = ".log"
@@ -31,12 +28,38 @@ def row_flags(row: Row) -> int:
     return row.length & FLAG_BITS
 
 
+class Cache(Protocol):
+    """Batches in memory, by LSN."""
+
+    def get(self, lsn: int) -> bytes | None:
+        """The batch whose entry is at that LSN, if it is there."""
+
+
+class Store(Protocol):
+    """What a segment asks of the journal that it is a file of."""
+
+    storage: Storage
+    checksums: form.Checksums
+    store: bytes
+    index_cache: IndexCache
+
+    @property
+    def cache(self) -> Cache:
+        """The newest batches."""
+
+    def names_of(self, partition_ids: Iterable[int]) -> Names:
+        """What the sidecars say of partitions."""
+
+    def in_background(self, work: Callable[[], None]) -> None:
+        """Run something off the loop, or here where there is no disk to wait for."""
+
+
 class Segment:
     """A file of the journal that covers the LSNs `first_lsn` to `end_lsn`, exclusive."""
 
     __slots__ = ("_file", "_index", "_index_file", "_journal", "end_lsn", "first_lsn", "name", "sealed")
 
-    def __init__(self, journal: "Journal", name: str, first_lsn: int, end_lsn: int, file: File | None) -> None:
+    def __init__(self, journal: Store, name: str, first_lsn: int, end_lsn: int, file: File | None) -> None:
         self._journal = journal
         self.name = name
         self.first_lsn = first_lsn
@@ -96,10 +119,7 @@ class Segment:
         self.sealed = True
         index = self._index
         names = self._journal.names_of(index.partitions()) if isinstance(index, ActiveIndex) else {}
-        if self._journal.work is not None:
-            self._journal.in_background(lambda: self.write_sidecar(names))
-        else:
-            self.write_sidecar(names)
+        self._journal.in_background(lambda: self.write_sidecar(names))
 
     def write_sidecar(self, names: Names) -> None:
         """Write the index beside the file and use it from there, which frees the memory."""
@@ -137,7 +157,7 @@ class Segment:
             self._file = self._journal.storage.open(self.name)
         return self._file
 
-    def batch_at(self, partition: "Partition", row: Row, *, wait: bool) -> bytes | None:
+    def batch_at(self, partition: Partition, row: Row, *, wait: bool) -> bytes | None:
         """The batch of a row, placed for the partition; None when it is not at hand and `wait` is False.
 
         Raises:

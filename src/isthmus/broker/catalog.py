@@ -1,0 +1,290 @@
+"""The catalogue: topics, queues, exchanges, bindings and groups by (namespace, name) and by id.
+
+It keeps applied state, which changes only when a fact is durable, and the names that are being made. What a fact means
+for the data (queues' ledgers, partitions) is wired here; nothing is decided about records.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+from isthmus.broker.routing import Router
+from isthmus.errors import UnknownExchange, UnknownGroup, UnknownQueue, UnknownTopic
+from isthmus.lenses.queue.queue import Queue
+from isthmus.lenses.stream.offsets import ConsumerGroup
+from isthmus.log import facts
+from isthmus.log.dedup import DedupWindow
+from isthmus.log.journal import Journal, Pending
+from isthmus.log.partition import Partition
+
+PARTITION_BITS: Final = 16
+N = TypeVar("N")
+Key = tuple[str, str]
+
+
+class Topic:
+    """A topic and its partitions, with what publishing needs at hand."""
+
+    __slots__ = ("dedup", "dedup_flying", "partitions", "router", "set")
+
+    def __init__(self, declared: facts.TopicSet, partitions: list[Partition]) -> None:
+        self.set = declared
+        self.partitions = partitions
+        self.router = Router(declared.placement, declared.partitions)
+        self.dedup: DedupWindow | None = None
+        self.dedup_flying: dict[bytes, Pending[Any]] = {}
+
+    @property
+    def id(self) -> int:
+        """Numeric id, never used again."""
+        return self.set.id
+
+    @property
+    def name(self) -> str:
+        """Name in its namespace."""
+        return self.set.name
+
+    def window(self) -> DedupWindow:
+        """The de-duplication ids of this topic, made when first needed."""
+        if self.dedup is None:
+            self.dedup = DedupWindow(self.set.config.dedup_ms)
+        return self.dedup
+
+
+class Exchange:
+    """An exchange with its bindings: (topic id, key) rows in the order of binding."""
+
+    __slots__ = ("bindings", "set")
+
+    def __init__(self, declared: facts.ExchangeSet) -> None:
+        self.set = declared
+        self.bindings: dict[tuple[int, str], None] = {}
+
+
+class Catalog:
+    """See the module text. `make_queue` builds the lens when a queue becomes known."""
+
+    def __init__(self, journal: Journal, make_queue: Callable[[facts.QueueSet], Queue]) -> None:
+        self._journal = journal
+        self._make_queue = make_queue
+        self.topics: dict[int, Topic] = {}
+        self.queues: dict[int, Queue] = {}
+        self.queue_sets: dict[int, facts.QueueSet] = {}
+        self.exchanges: dict[int, Exchange] = {}
+        self.groups: dict[int, ConsumerGroup] = {}
+        self.topic_names: dict[Key, int] = {}
+        self.queue_names: dict[Key, int] = {}
+        self.exchange_names: dict[Key, int] = {}
+        self.group_names: dict[Key, int] = {}
+        self.making: dict[tuple[str, str, str], Pending[Any]] = {}
+        self.next_id = 1
+        self.next_producer = 1
+        for fact_type, apply in (
+            (facts.TopicSet, self._topic_set),
+            (facts.TopicRemoved, self._topic_removed),
+            (facts.QueueSet, self._queue_set),
+            (facts.QueueRemoved, self._queue_removed),
+            (facts.ExchangeSet, self._exchange_set),
+            (facts.ExchangeRemoved, self._exchange_removed),
+            (facts.BindingSet, self._binding_set),
+            (facts.BindingRemoved, self._binding_removed),
+            (facts.GroupSet, self._group_set),
+            (facts.GroupRemoved, self._group_removed),
+            (facts.IdsUsed, self._ids_used),
+            (facts.Committed, self._committed),
+            (facts.PositionRemoved, self._position_removed),
+            (facts.DedupState, self._dedup_state),
+        ):
+            journal.register(fact_type, apply)
+        for fact_type in (facts.Leased, facts.Released, facts.Settled, facts.LedgerState):
+            journal.register(fact_type, self._queue_fact)
+        journal.names_hook = self.name_of
+        journal.exporters.append(self.export)
+
+    # ---- looking up ---------------------------------------------------------------------------------------------
+
+    def topic(self, namespace: str, name: str) -> Topic:
+        """Raises UnknownTopic."""
+        found = self.topics.get(self.topic_names.get((namespace, name), 0))
+        if found is None:
+            raise UnknownTopic(name)
+        return found
+
+    def queue(self, namespace: str, name: str) -> Queue:
+        """Raises UnknownQueue."""
+        found = self.queues.get(self.queue_names.get((namespace, name), 0))
+        if found is None:
+            raise UnknownQueue(name)
+        return found
+
+    def exchange(self, namespace: str, name: str) -> Exchange:
+        """Raises UnknownExchange."""
+        found = self.exchanges.get(self.exchange_names.get((namespace, name), 0))
+        if found is None:
+            raise UnknownExchange(name)
+        return found
+
+    def group(self, namespace: str, name: str) -> ConsumerGroup:
+        """Raises UnknownGroup."""
+        found = self.groups.get(self.group_names.get((namespace, name), 0))
+        if found is None:
+            raise UnknownGroup(name)
+        return found
+
+    def topic_of(self, partition_id: int) -> Topic | None:
+        """The topic that a partition belongs to."""
+        return self.topics.get(partition_id >> PARTITION_BITS)
+
+    def views_of(self, topic_id: int) -> list[facts.QueueSet]:
+        """The queues that have a topic as their second source."""
+        return [declared for declared in self.queue_sets.values() if declared.view_of == topic_id]
+
+    def readers(self, topic: Topic) -> tuple[list[ConsumerGroup], list[Queue]]:
+        """The declared readers of a topic: groups with a position in it, queues on it."""
+        ids = {partition.id for partition in topic.partitions}
+        groups = [group for group in self.groups.values() if not ids.isdisjoint(group.positions)]
+        queues = [
+            self.queues[key]
+            for key, declared in self.queue_sets.items()
+            if topic.id in (declared.topic, declared.view_of)
+        ]
+        return groups, queues
+
+    def name_of(self, partition_id: int) -> tuple[str, str, int, bytes] | None:
+        """For the sidecars: namespace, topic, index and uuid of a partition."""
+        topic = self.topic_of(partition_id)
+        if topic is None:
+            return None
+        return topic.set.namespace, topic.set.name, partition_id & (1 << PARTITION_BITS) - 1, topic.set.uuid
+
+    def new_id(self) -> int:
+        """An object id that was never used."""
+        self.next_id += 1
+        return self.next_id - 1
+
+    # ---- applying facts -----------------------------------------------------------------------------------------
+
+    def _topic_set(self, fact: facts.TopicSet, _lsn: int) -> None:
+        self.next_id = max(self.next_id, fact.id + 1)
+        base = fact.id << PARTITION_BITS
+        partitions = [self._journal.add_partition(base | at, fact.config.level) for at in range(fact.partitions)]
+        known = self.topics.get(fact.id)
+        topic = Topic(fact, partitions)
+        if known is not None:
+            topic.dedup, topic.dedup_flying = known.dedup, known.dedup_flying
+            self.topic_names.pop((known.set.namespace, known.set.name), None)
+            if topic.dedup is not None:
+                topic.dedup.window_ms = fact.config.dedup_ms
+        self.topics[fact.id] = topic
+        self.topic_names[fact.namespace, fact.name] = fact.id
+
+    def _topic_removed(self, fact: facts.TopicRemoved, _lsn: int) -> None:
+        topic = self.topics.pop(fact.id, None)
+        if topic is None:
+            return
+        self.topic_names.pop((topic.set.namespace, topic.set.name), None)
+        for partition in topic.partitions:
+            self._journal.remove_partition(partition.id)
+            for group in self.groups.values():
+                group.positions.pop(partition.id, None)
+        for exchange in self.exchanges.values():
+            for row in [row for row in exchange.bindings if row[0] == fact.id]:
+                del exchange.bindings[row]
+
+    def _queue_set(self, fact: facts.QueueSet, _lsn: int) -> None:
+        self.next_id = max(self.next_id, fact.id + 1)
+        self.queue_names[fact.namespace, fact.name] = fact.id
+        self.queue_sets[fact.id] = fact
+        known = self.queues.get(fact.id)
+        if known is not None:
+            known.reconfigure(fact.config)
+        elif fact.topic in self.topics and (fact.view_of is None or fact.view_of in self.topics):
+            self.queues[fact.id] = self._make_queue(fact)
+
+    def _queue_removed(self, fact: facts.QueueRemoved, _lsn: int) -> None:
+        declared = self.queue_sets.pop(fact.id, None)
+        if declared is None:
+            return
+        self.queue_names.pop((declared.namespace, declared.name), None)
+        queue = self.queues.pop(fact.id, None)
+        if queue is not None:
+            queue.close()
+
+    def _exchange_set(self, fact: facts.ExchangeSet, _lsn: int) -> None:
+        self.next_id = max(self.next_id, fact.id + 1)
+        self.exchange_names[fact.namespace, fact.name] = fact.id
+        if fact.id not in self.exchanges:
+            self.exchanges[fact.id] = Exchange(fact)
+
+    def _exchange_removed(self, fact: facts.ExchangeRemoved, _lsn: int) -> None:
+        exchange = self.exchanges.pop(fact.id, None)
+        if exchange is not None:
+            self.exchange_names.pop((exchange.set.namespace, exchange.set.name), None)
+
+    def _binding_set(self, fact: facts.BindingSet, _lsn: int) -> None:
+        exchange = self.exchanges.get(fact.exchange)
+        if exchange is not None:
+            exchange.bindings[fact.topic, fact.key] = None
+
+    def _binding_removed(self, fact: facts.BindingRemoved, _lsn: int) -> None:
+        exchange = self.exchanges.get(fact.exchange)
+        if exchange is not None:
+            exchange.bindings.pop((fact.topic, fact.key), None)
+
+    def _group_set(self, fact: facts.GroupSet, _lsn: int) -> None:
+        self.next_id = max(self.next_id, fact.id + 1)
+        self.group_names[fact.namespace, fact.name] = fact.id
+        if fact.id not in self.groups:
+            self.groups[fact.id] = ConsumerGroup(fact)
+
+    def _group_removed(self, fact: facts.GroupRemoved, _lsn: int) -> None:
+        group = self.groups.pop(fact.id, None)
+        if group is not None:
+            self.group_names.pop((group.namespace, group.name), None)
+
+    def _ids_used(self, fact: facts.IdsUsed, _lsn: int) -> None:
+        self.next_id = max(self.next_id, fact.next_id)
+        self.next_producer = max(self.next_producer, fact.next_producer)
+
+    def _committed(self, fact: facts.Committed, _lsn: int) -> None:
+        group = self.groups.get(fact.group)
+        if group is not None and fact.partition in self._journal.partitions:
+            group.apply(fact)
+
+    def _position_removed(self, fact: facts.PositionRemoved, _lsn: int) -> None:
+        group = self.groups.get(fact.group)
+        if group is not None:
+            group.positions.pop(fact.partition, None)
+
+    def _dedup_state(self, fact: facts.DedupState, _lsn: int) -> None:
+        topic = self.topics.get(fact.topic)
+        if topic is not None:
+            topic.window().restore(fact.rows)
+
+    def _queue_fact(self, fact: "facts.Leased | facts.Released | facts.Settled | facts.LedgerState", lsn: int) -> None:
+        queue = self.queues.get(fact.queue)
+        if queue is not None:
+            queue.apply(fact, lsn)
+
+    # ---- for checkpoints ----------------------------------------------------------------------------------------
+
+    def export(self) -> Iterator[facts.Fact]:
+        """The facts that rebuild all of this; topics before what stands on them."""
+        yield facts.IdsUsed(self.next_id, self.next_producer)
+        for topic in list(self.topics.values()):
+            yield topic.set
+            if topic.dedup:
+                yield facts.DedupState(topic.id, topic.dedup.pack())
+        for declared in list(self.queue_sets.values()):
+            yield declared
+        for exchange in list(self.exchanges.values()):
+            yield exchange.set
+            for topic_id, key in list(exchange.bindings):
+                yield facts.BindingSet(exchange.set.id, topic_id, key)
+        # Positions and ledgers are about partitions, whose states the journal states: they come in `export_readers`.
+
+    def export_readers(self) -> Iterator[facts.Fact]:
+        """The positions of groups and the ledgers of queues; after the partitions' states."""
+        for group in list(self.groups.values()):
+            yield from group.facts()
+        for queue in list(self.queues.values()):
+            yield from queue.facts()
