@@ -141,7 +141,7 @@ class Segment:
             raise IndexInvalid(f"{self.index_name}: {error}") from error
         try:
             self._index = SealedIndex(
-                file.pread, self._journal.store, self.first_lsn, self.end_lsn, self._journal.index_cache
+                file.pread, file.size(), self._journal.store, self.first_lsn, self.end_lsn, self._journal.index_cache
             )
         except BaseException:
             file.close()
