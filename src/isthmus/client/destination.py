@@ -4,6 +4,7 @@ A destination is a value: it names a topic or queue, its event types and how it 
 """
 
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar, Union, get_args, get_origin
@@ -49,8 +50,8 @@ def check_name(name: str) -> str:
     return name
 
 
-class Typed(Generic[E]):
-    """What streams and queues share: a name, event types, a key and a codec. Not for direct use."""
+class Destination(ABC, Generic[E]):
+    """What streams and queues share: a name, event types, a key and a codec. Declare a `Stream` or a `Queue`."""
 
     def __init__(self, name: str, key: str | Sequence[str] | None, codec: str) -> None:
         self.name = check_name(name)
@@ -91,6 +92,10 @@ class Typed(Generic[E]):
         """The key fields as text for people and tools, joined by commas; None is "no key"."""
         return ",".join(self.key_fields) or None
 
+    @abstractmethod
+    def promises(self) -> tuple[str, ...]:
+        """What it asks of an engine beyond carrying events, by the names of the engine's capabilities."""
+
     def writer(self, source: str | None = None) -> Writer[E]:
         """Events to records; `source` is the app's name, which goes along with each."""
         writer = self._writers.get(source)
@@ -125,7 +130,7 @@ class Typed(Generic[E]):
         return f"{type(self).__name__}({self.name!r})"
 
 
-class Stream(Typed[E]):
+class Stream(Destination[E]):
     """A stream: every consumer group sees every event, events stay and can be read again.
 
     Declare it with its event types: `Stream[Placed | Cancelled]("orders", key="order_id", partitions=6)`.
@@ -204,6 +209,11 @@ class Stream(Typed[E]):
             ),
         )
 
+    def promises(self) -> tuple[str, ...]:
+        """See `Destination.promises`."""
+        asked = {"compact": self.compact, "consumed": self._config.consumed}
+        return tuple(name for name, given in asked.items() if given)
+
     def dead_name(self, group: str) -> str | None:
         """The dead-letter queue of a group, None when there is none."""
         return check_name(f"{self.name}.{group}{DEAD_SUFFIX}") if self.dead else None
@@ -228,7 +238,7 @@ class Stream(Typed[E]):
             raise DeclarationError(f"{self!r} keeps the newest per key, so consumed=True cannot be")
 
 
-class Queue(Typed[E]):
+class Queue(Destination[E]):
     """A queue: every event is worked on once, by one consumer, and is removed when acknowledged.
 
     Declare it with its event types: `Queue[InvoiceDue]("invoices", lease="30s")`.
@@ -321,6 +331,11 @@ class Queue(Typed[E]):
             view_start=self._view_start,
         )
 
+    def promises(self) -> tuple[str, ...]:
+        """See `Destination.promises`."""
+        asked = {"ordered": bool(self.key_fields), "ttl": self._ttl_ms is not None}
+        return tuple(name for name, given in asked.items() if given)
+
     def dead_definition(self) -> QueueDefinition | None:
         """Its dead-letter queue as an ordinary queue, None when there is none."""
         return None if self.dead is None else _dead_letters(self.dead, self.definition().topic)
@@ -343,7 +358,7 @@ class Queue(Typed[E]):
 # ---- what the declarations are checked with ----------------------------------------------------------------------
 
 
-def _declared_types(destination: Typed[Any]) -> tuple[type[Event], ...]:
+def _declared_types(destination: Destination[Any]) -> tuple[type[Event], ...]:
     kind = type(destination).__name__
     declared = getattr(destination, "__orig_class__", None)
     if declared is None:
