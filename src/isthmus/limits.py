@@ -170,6 +170,12 @@ BATCH_BYTES_MAX: Final = 64 * KIB
 PRODUCER_BUFFER_BYTES_MAX: Final = 32 * MIB
 """Events handed to a producer and not yet acknowledged; `publish` waits above it."""
 
+READ_BYTES_TARGET: Final = 256 * KIB
+"""Bytes that a reading loop asks for at once; decoded in one go, so this bounds how long the event loop is held."""
+
+READ_WAIT_MS: Final = 60_000
+"""The longest single wait of a reading loop for more events; it then asks again."""
+
 HANDLER_BATCH_DELIVERIES: Final = 64
 """Deliveries that one hop into the handler thread carries."""
 

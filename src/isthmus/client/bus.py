@@ -313,7 +313,9 @@ def connect(
     compression: str = "none",
     **options: Any,
 ) -> Bus:
-    """Make a bus on the engine that a URL names, to be used as `async with connect("isthmus:///var/lib/shop") as bus`.
+    """Make a bus on the engine that a URL names.
+
+    Use it as a block, which starts, flushes and closes it: `async with connect("isthmus:///var/lib/shop") as bus`.
 
     Args:
         url: memory://, isthmus:///absolute/path, a path, or what `engines/connect.py` knows; from the environment
