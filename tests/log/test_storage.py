@@ -32,6 +32,8 @@ from isthmus.log.storage import (
     replace,
     write_all,
 )
+from support.faulty_storage import FaultyStorage
+from support.sim_storage import SimStorage
 
 BARE = Platform(
     write_through=None,
@@ -59,6 +61,8 @@ MAKERS: dict[str, Callable[[Path], Storage]] = {
     "real": RealStorage,
     "real on a bare system": bare,
     "memory": lambda _: MemoryStorage(),
+    "simulated": lambda _: SimStorage(),
+    "faulty without a fault": lambda _: FaultyStorage(MemoryStorage()),
 }
 
 
