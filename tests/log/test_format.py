@@ -234,29 +234,27 @@ class TestGroups:
         assert form.decode_group_header(CHECKSUMS, bytes(24) + head[:-1], 128, 24) is None
 
     @pytest.mark.parametrize(
-        ("why", "offset", "packed"),
+        ("offset", "packed"),
         [
-            ("another version", 4, b"\x02"),
-            ("an unknown flag", 5, b"\x02"),
-            ("compacted without a generation", 5, b"\x01"),
-            ("another header length", 6, struct.pack("<H", 72)),
-            ("a body longer than any unit", 8, struct.pack("<I", form.GROUP_BODY_MAX + 8)),
-            ("a body that ends between two entries' places", 8, struct.pack("<I", 36)),
-            ("a body without entries", 12, struct.pack("<I", 0)),
-            ("entries without a body", 8, struct.pack("<I", 0)),
-            ("more entries than the body can hold", 12, struct.pack("<I", 4)),
-            ("another address", 16, struct.pack("<Q", 8)),
-            ("durable before it was written", 24, struct.pack("<Q", 1)),
-            ("a generation without being compacted", 52, struct.pack("<Q", 1)),
+            pytest.param(4, b"\x02", id="another version"),
+            pytest.param(5, b"\x02", id="an unknown flag"),
+            pytest.param(5, b"\x01", id="compacted without a generation"),
+            pytest.param(6, struct.pack("<H", 72), id="another header length"),
+            pytest.param(8, struct.pack("<I", form.GROUP_BODY_MAX + 8), id="a body longer than any unit"),
+            pytest.param(8, struct.pack("<I", 36), id="a body that ends between two entries' places"),
+            pytest.param(12, struct.pack("<I", 0), id="a body without entries"),
+            pytest.param(8, struct.pack("<I", 0), id="entries without a body"),
+            pytest.param(12, struct.pack("<I", 4), id="more entries than the body can hold"),
+            pytest.param(16, struct.pack("<Q", 8), id="another address"),
+            pytest.param(24, struct.pack("<Q", 1), id="durable before it was written"),
+            pytest.param(52, struct.pack("<Q", 1), id="a generation without being compacted"),
         ],
     )
-    def test_a_header_that_cannot_be_is_refused_though_its_checksum_fits(
-        self, why: str, offset: int, packed: bytes
-    ) -> None:
+    def test_a_header_that_cannot_be_is_refused_though_its_checksum_fits(self, offset: int, packed: bytes) -> None:
         _, head, _ = group([records(b"a batch")])
 
         assert form.decode_group_header(CHECKSUMS, resealed(head, 0, b""), 0) is not None
-        assert form.decode_group_header(CHECKSUMS, resealed(head, offset, packed), 0) is None, why
+        assert form.decode_group_header(CHECKSUMS, resealed(head, offset, packed), 0) is None
 
     @given(data=st.binary(min_size=60, max_size=90))
     def test_arbitrary_bytes_are_no_header_and_never_raise(self, data: bytes) -> None:
@@ -269,23 +267,23 @@ class TestGroups:
 
 class TestEntriesOfABody:
     @pytest.mark.parametrize(
-        ("why", "offset", "packed"),
+        ("offset", "packed"),
         [
-            ("an unknown type", 0, b"\x03"),
-            ("a fact with placements", 0, b"\x02"),
-            ("an unknown flag", 1, b"\x10"),
-            ("records without a placement", 2, struct.pack("<H", 0)),
-            ("more placements than allowed", 2, struct.pack("<H", 4097)),
-            ("more placements than bytes", 2, struct.pack("<H", 4096)),
-            ("a payload of 4 GiB", 4, struct.pack("<I", 2**32 - 1)),
-            ("a payload one entry too long", 4, struct.pack("<I", 9)),
+            pytest.param(0, b"\x03", id="an unknown type"),
+            pytest.param(0, b"\x02", id="a fact with placements"),
+            pytest.param(1, b"\x10", id="an unknown flag"),
+            pytest.param(2, struct.pack("<H", 0), id="records without a placement"),
+            pytest.param(2, struct.pack("<H", 4097), id="more placements than allowed"),
+            pytest.param(2, struct.pack("<H", 4096), id="more placements than bytes"),
+            pytest.param(4, struct.pack("<I", 2**32 - 1), id="a payload of 4 GiB"),
+            pytest.param(4, struct.pack("<I", 9), id="a payload one entry too long"),
         ],
     )
-    def test_lengths_that_do_not_add_up_are_refused(self, why: str, offset: int, packed: bytes) -> None:
+    def test_lengths_that_do_not_add_up_are_refused(self, offset: int, packed: bytes) -> None:
         entry = records(b"8 bytes.")
 
         assert form.iter_entries(entry) is not None
-        assert form.iter_entries(entry[:offset] + packed + entry[offset + len(packed) :]) is None, why
+        assert form.iter_entries(entry[:offset] + packed + entry[offset + len(packed) :]) is None
 
     def test_one_bad_entry_refuses_the_whole_body(self) -> None:
         entry = records(b"8 bytes.")
