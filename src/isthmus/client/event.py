@@ -208,10 +208,7 @@ class Writer(Generic[E]):
         Raises:
             WrongEventType: an event of a type that the destination does not carry.
         """
-        make = self._make.get(type(event))
-        if make is None:
-            raise WrongEventType(self._destination, type(event).__name__, self._names)
-        return make(event)
+        return self.records((event,))[0]
 
     def records(self, events: Iterable[E], key: Key | None = None, headers: Headers | None = None) -> list[Record]:
         """The records of many events; `key` and `headers` are those of the call and hold for each of them.
@@ -222,9 +219,11 @@ class Writer(Generic[E]):
         """
         try:
             make = self._make
-            made = [make[type(event)](event) for event in events]
+            made = [make[event.__class__](event) for event in events]
         except KeyError as error:
             raise WrongEventType(self._destination, _type_called(error.args[0]), self._names) from None
+        except (TypeError, ValueError, OverflowError) as error:  # a field that holds what its annotation forbids
+            raise InvalidArgument("events", f"one cannot be encoded: {error}") from error
         return made if key is None and not headers else _changed(made, key, headers or {})
 
     def tombstone(self, key: Key, headers: Headers | None = None) -> Record:
