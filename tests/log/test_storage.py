@@ -535,6 +535,12 @@ class TestWhatTheSystemOffers:
             assert storage.without_waiting is None
             assert file.pread_now(3, 0) is None
 
+    def test_more_buffers_than_one_call_takes_cost_one_sync(self, tmp_path: Path) -> None:
+        storage = RealStorage(tmp_path / "data", platform=changed(PLATFORM, buffers_max=16))
+
+        with contextlib.closing(storage.open("a", create=True)) as file:
+            assert file.pwrite([b"ab"] * 100, 0, sync=True) == 200
+
     def test_a_failed_write_is_not_taken_for_a_refusal(self, real: RealStorage) -> None:
         put(real, "a", b"abc")
 
@@ -672,6 +678,15 @@ class TestLock:
         with pytest.raises(DirectoryInUse, match="another process"):
             other.lock()
         real.unlock()
+
+    def test_is_free_at_once_though_a_program_that_starts_holds_a_copy(self, real: RealStorage) -> None:
+        real.lock()
+        copy = os.dup(real._lock_fd)
+
+        real.unlock()
+
+        assert real.lock_holder() is None
+        os.close(copy)
 
     def test_leaves_no_name_behind(self, real: RealStorage) -> None:
         real.lock()

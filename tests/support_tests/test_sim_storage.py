@@ -152,6 +152,17 @@ class TestData:
         file.sync()
         assert contents_of("a", images(storage)) == {b"abX"}
 
+    def test_what_was_cut_off_is_zero_when_the_file_grows_again(self) -> None:
+        storage = safe(b"abcdef")
+        file = storage.open("a", write=True)
+
+        file.truncate(2)
+        file.allocate(4)
+        assert one(storage, Variant.EVERYTHING) == {"a": b"ab\0\0"}
+
+        file.sync()
+        assert contents_of("a", images(storage)) == {b"ab\0\0"}
+
     def test_allocated_space_costs_nothing(self) -> None:
         storage = safe(b"abc")
 
@@ -188,6 +199,18 @@ class TestNames:
 
         storage.sync_folder("")
         assert contents_of("a", images(storage)) == {None}
+
+    def test_nothing_is_pending_of_a_file_that_is_gone_for_good(self) -> None:
+        storage = safe(b"abc")
+        file = storage.open("a", write=True)
+        file.pwrite([b"x"], 0)
+
+        storage.unlink("a")
+        assert len(storage.pending(len(storage.trace))) == 2
+
+        storage.sync_folder("")
+        file.pwrite([b"y"], 0)
+        assert storage.pending(len(storage.trace)) == []
 
     def test_a_rename_happens_or_not(self) -> None:
         storage = safe(b"old")
@@ -443,6 +466,13 @@ class TestKilledProcess:
         next_process.open("a", write=True).sync()
 
         assert contents_of("a", images(next_process)) == {b"new"}
+
+    def test_the_next_process_makes_files_of_its_own(self) -> None:
+        next_process = safe(b"abc").killed(4)
+
+        put(next_process, "b", b"new")
+
+        assert one(next_process, Variant.EVERYTHING) == {"a": b"abc", "b": b"new"}
 
     def test_can_be_killed_at_every_point_and_again(self) -> None:
         storage = safe(b"abc")
