@@ -78,7 +78,7 @@ class Catalog:
         self.making: dict[tuple[str, str, str], Pending[Any]] = {}
         self.next_id = 1
         self.next_producer = 1
-        for fact_type, apply in (
+        appliers: list[tuple[type[facts.Fact], Callable[[Any, int], None]]] = [
             (facts.TopicSet, self._topic_set),
             (facts.TopicRemoved, self._topic_removed),
             (facts.QueueSet, self._queue_set),
@@ -93,10 +93,13 @@ class Catalog:
             (facts.Committed, self._committed),
             (facts.PositionRemoved, self._position_removed),
             (facts.DedupState, self._dedup_state),
-        ):
+            (facts.Leased, self._queue_fact),
+            (facts.Released, self._queue_fact),
+            (facts.Settled, self._queue_fact),
+            (facts.LedgerState, self._queue_fact),
+        ]
+        for fact_type, apply in appliers:
             journal.register(fact_type, apply)
-        for fact_type in (facts.Leased, facts.Released, facts.Settled, facts.LedgerState):
-            journal.register(fact_type, self._queue_fact)
         journal.names_hook = self.name_of
         journal.exporters.append(self.export)
 
@@ -234,7 +237,7 @@ class Catalog:
         self.next_id = max(self.next_id, fact.id + 1)
         self.group_names[fact.namespace, fact.name] = fact.id
         if fact.id not in self.groups:
-            self.groups[fact.id] = ConsumerGroup(fact)
+            self.groups[fact.id] = ConsumerGroup(fact, f"{self._journal.epoch}")
 
     def _group_removed(self, fact: facts.GroupRemoved, _lsn: int) -> None:
         group = self.groups.pop(fact.id, None)

@@ -176,6 +176,11 @@ class Unit:
         """Add a decision: at submit all checks run first and may refuse; then all reserve, and may add facts."""
         self._steps.append((check, reserve))
 
+    @property
+    def changes(self) -> bool:
+        """Whether anything was added to it."""
+        return bool(self._records or self._facts or self._steps)
+
     def submit(self) -> Pending[list[Placed]]:
         """Check, reserve, and hand it to the commit; the result says where the batches went, in order.
 
@@ -310,6 +315,7 @@ class Journal:
         self.options = options or JournalOptions()
         self.appliers: dict[type[facts.Fact], Applier] = {}
         self.exporters: list[Callable[[], Iterable[facts.Fact]]] = []
+        self.exporters_after: list[Callable[[], Iterable[facts.Fact]]] = []
         self.attributes_hook: Callable[[Partition, int, bytes, int], None] | None = None
         self.names_hook: Callable[[int], tuple[str, str, int, bytes] | None] | None = None
         self.partitions: dict[int, Partition] = {}
@@ -420,6 +426,8 @@ class Journal:
             yield from export()
         for partition in list(self.partitions.values()):
             yield partition.state()
+        for export in self.exporters_after:
+            yield from export()
         yield facts.StoreOpened(self.epoch, self.boot_id, self.time_ms)
         yield facts.SegmentsRemoved(tuple(self.removed))
         yield from self.accepted

@@ -142,6 +142,16 @@ class Partition:
             self.producers = ProducerTable()
         self.producers.add(header.producer_id, header.producer_epoch, header.base_sequence, header.count, base_offset)
 
+    def find_producer(self, header: batches.BatchHeader) -> int | None:
+        """Where an idempotent producer's batch is, if it was appended already.
+
+        Raises:
+            StaleProducer, OutOfOrderSequence: see `ProducerTable.find`.
+        """
+        if self.producers is None:
+            self.producers = ProducerTable()
+        return self.producers.find(header.producer_id, header.producer_epoch, header.base_sequence, header.count)
+
     def apply_trim(self, log_start: int) -> None:
         """Move the log start up; offsets may be trimmed that replay has not seen yet."""
         if log_start <= self.log_start:

@@ -255,6 +255,10 @@ class Group:
         if self.state is State.COMPLETING:
             raise RebalanceInProgress(self.name)
 
+    def knows(self, member_id: str) -> bool:
+        """Whether it is a member now, in whatever generation."""
+        return member_id in self._members
+
     def next_deadline_ms(self) -> int | None:
         """When `expire` has something to do; None when only a request can change anything."""
         deadlines_ms = [at_ms for member in self._members.values() for at_ms in member.deadlines_ms()]

@@ -7,6 +7,7 @@ a commit says is built by `position.py` or by a door.
 from collections.abc import Iterator
 
 from isthmus.errors import InvalidArgument, OffsetOutOfRange, TooFarAhead
+from isthmus.lenses.stream.assignor import subscription_of
 from isthmus.lenses.stream.group import Group
 from isthmus.lenses.stream.position import Progress
 from isthmus.limits import COMMIT_METADATA_BYTES_MAX, DONE_WINDOW_MAX
@@ -18,16 +19,23 @@ from isthmus.ranges import RangeSet
 class ConsumerGroup:
     """One group: its durable positions, and the members of this moment."""
 
-    __slots__ = ("active_ms", "created_ms", "id", "members", "name", "namespace", "positions")
+    __slots__ = ("_made", "active_ms", "created_ms", "id", "incarnation", "members", "name", "namespace", "positions")
 
-    def __init__(self, declared: facts.GroupSet) -> None:
+    def __init__(self, declared: facts.GroupSet, incarnation: str) -> None:
+        """`incarnation` makes member ids differ between openings of the store."""
+        self.incarnation = incarnation
         self.id = declared.id
         self.namespace = declared.namespace
         self.name = declared.name
         self.created_ms = declared.created_ms
-        self.members = Group(declared.name)
+        self._made = 0
+        self.members = Group(declared.name, self._make_member_id, subscription_of=subscription_of)
         self.positions: dict[int, facts.Committed] = {}
         self.active_ms = 0
+
+    def _make_member_id(self, prefix: str) -> str:
+        self._made += 1
+        return f"{prefix or 'member'}-{self.incarnation}-{self._made}"
 
     def progress(self, partition: Partition) -> Progress | None:
         """The committed position in a partition, no lower than its log start; None when there is none."""

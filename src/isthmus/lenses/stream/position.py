@@ -68,6 +68,16 @@ class Position:
         """Whether the window is full, so that nothing new is handed out until the floor moves."""
         return self.scan - self.floor >= self.window
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is taken."""
+        return bool(self._taken)
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether something that was handed back can be handed out at once."""
+        return bool(self._ready)
+
     def take_new(self, records: Sequence[StoredRecord], end_offset: int) -> list[StoredRecord]:
         """What of the records read from `scan` on can be handed out; `end_offset` is where the next read goes on.
 

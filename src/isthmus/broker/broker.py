@@ -1,0 +1,727 @@
+"""The broker: one door to the log and the two lenses. It looks up, checks who may, and delegates.
+
+Methods that change something return a `Pending` that is done when the change is as durable as it must be, so that a
+door can keep it and answer in order; methods that wait for data are coroutines. All run on one event loop.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
+
+from isthmus import definition
+from isthmus.broker import dead, publishing
+from isthmus.broker.access import Access, Session
+from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
+from isthmus.broker.groups import Coordinator
+from isthmus.broker.housekeeping import Housekeeping
+from isthmus.broker.member import Member, StartAt
+from isthmus.broker.publishing import PLAIN, Options
+from isthmus.broker.routing import topics_for
+from isthmus.clock import Clock
+from isthmus.definition import Binding, ExchangeDefinition, QueueDefinition, TopicConfig, TopicDefinition
+from isthmus.errors import (
+    AlreadyExists,
+    GroupNotEmpty,
+    InUse,
+    InvalidArgument,
+    Overloaded,
+    RequestError,
+    UnknownGroup,
+    Unsupported,
+)
+from isthmus.lenses.queue.queue import Queue
+from isthmus.lenses.queue.queue import Source as QueueSource
+from isthmus.lenses.stream.offsets import ConsumerGroup, committed
+from isthmus.lenses.stream.position import Progress
+from isthmus.lenses.stream.reader import Fetched, LongPolls
+from isthmus.limits import BINDINGS_MAX, PARTITIONS_MAX, RECORD_BYTES_CEILING, TOPICS_MAX
+from isthmus.log import batch as batches
+from isthmus.log import checkpoint, facts
+from isthmus.log.dedup import digest
+from isthmus.log.journal import Journal, JournalOptions, Pending, Placed, Unit
+from isthmus.log.partition import Partition
+from isthmus.log.recovery import OpenReport, open_journal
+from isthmus.log.storage import Storage
+from isthmus.record import Appended, Record, StoredRecord
+
+T = TypeVar("T")
+LATER: Final = "follows in a later version"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOptions:
+    """Sizes of the store, and how often housekeeping looks (ms)."""
+
+    journal: JournalOptions = JournalOptions()
+    housekeeping_ms: int = 1_000
+    initial_rebalance_ms: int = 0
+
+
+class Broker:
+    """See the module text."""
+
+    def __init__(self, storage: Storage, clock: Clock, options: BrokerOptions | None = None) -> None:
+        self.options = options or BrokerOptions()
+        self.storage = storage
+        self.clock = clock
+        self.journal = Journal(storage, clock, self.options.journal)
+        self.catalog = Catalog(self.journal, self._make_queue)
+        self.journal.exporters_after.append(self.catalog.export_readers)
+        self.journal.attributes_hook = self._attributes
+        self.access = Access()
+        self.polls = LongPolls(clock)
+        self.coordinator = Coordinator(clock)
+        self.housekeeping = Housekeeping(self)
+        self._flying: dict[tuple[int, int, int], Pending[list[Appended]]] = {}
+        self.opened_ms = 0
+        self.report = OpenReport()
+
+    # ---- life -----------------------------------------------------------------------------------------------------
+
+    async def open(self, *, read_only: bool = False, accept_loss: bool = False) -> OpenReport:
+        """Open the store and begin housekeeping.
+
+        Raises:
+            DirectoryInUse, NotAStore, FormatTooNew: nothing was changed.
+        """
+        self.report = await open_journal(self.journal, read_only=read_only, accept_loss=accept_loss)
+        self.opened_ms = self.clock.monotonic_ms()
+        for queue in self.catalog.queues.values():
+            queue.recovered()
+        for group in self.catalog.groups.values():
+            group.active_ms = self.clock.now_ms()
+        if self.journal.read_only is None and not self.journal.damage:
+            await self._forget_short_lived()
+            self.housekeeping.start()
+        return self.report
+
+    async def close(self) -> None:
+        """Stop housekeeping, take a checkpoint, record the end, release the directory."""
+        if self.journal.closed:
+            return
+        await self.housekeeping.stop()
+        self.coordinator.close()
+        for queue in self.catalog.queues.values():
+            queue.close()
+        writable = self.journal.read_only is None and not self.journal.damage
+        if writable and self.journal.error is None:
+            await checkpoint.take(self.journal)
+        await self.journal.stop()
+        if self.journal.read_only is None:
+            self.storage.unlock()
+
+    async def _forget_short_lived(self) -> None:
+        """Objects that were to live as long as a process or session that is gone."""
+        unit = self.journal.unit()
+        for declared in list(self.catalog.queue_sets.values()):
+            if declared.lifetime != "durable":
+                unit.fact(facts.QueueRemoved(declared.id))
+        for topic in list(self.catalog.topics.values()):
+            if topic.set.lifetime != "durable":
+                unit.fact(facts.TopicRemoved(topic.id))
+        for exchange in list(self.catalog.exchanges.values()):
+            if exchange.set.lifetime != "durable":
+                unit.fact(facts.ExchangeRemoved(exchange.set.id))
+        if unit.changes:
+            await unit.submit()
+
+    def session(self, principal: str = "local") -> Session:
+        """A session for a caller; every other method takes one."""
+        return self.access.open(principal)
+
+    def end_session(self, session: Session) -> None:
+        """The caller is gone: its leases without time end, and what lived as long as it."""
+        for queue in list(self.catalog.queues.values()):
+            unit = self.journal.unit()
+            died = queue.end_session(unit, session.id)
+            self.bury(unit, queue, died)
+            if unit.changes:
+                unit.submit()
+        session.end()
+
+    # ---- the catalogue --------------------------------------------------------------------------------------------
+
+    def topic(self, namespace: str, name: str) -> Topic:
+        """Raises UnknownTopic."""
+        return self.catalog.topic(namespace, name)
+
+    def queue(self, namespace: str, name: str) -> Queue:
+        """Raises UnknownQueue."""
+        return self.catalog.queue(namespace, name)
+
+    def create_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
+        """Make a topic.
+
+        Raises:
+            AlreadyExists, InvalidName, InvalidArgument, Overloaded: nothing was made.
+        """
+        self.access.check(session, "create", asked.name)
+        key = (asked.namespace, asked.name)
+        if key in self.catalog.topic_names:
+            raise AlreadyExists("topic", asked.name)
+        unit = self.journal.unit()
+        fact = self._topic_fact(asked, queue=None)
+        self._end_with(session, asked.lifetime, lambda: self._drop_topic(fact.id))
+        return self._make(unit, ("topic", *key), [fact], lambda: self.catalog.topics[fact.id])
+
+    def _drop_topic(self, topic_id: int) -> None:
+        if topic_id in self.catalog.topics and not self.journal.closed:
+            unit = self.journal.unit()
+            unit.fact(facts.TopicRemoved(topic_id))
+            unit.submit()
+
+    def _end_with(self, session: Session, lifetime: definition.Lifetime, drop: Callable[[], None]) -> None:
+        if lifetime == "session":
+            session.on_end(drop)
+
+    def _topic_fact(self, asked: TopicDefinition, queue: int | None) -> facts.TopicSet:
+        definition.check_name(asked.name)
+        definition.check_name(asked.namespace)
+        if not 1 <= asked.partitions <= PARTITIONS_MAX:
+            raise InvalidArgument("partitions", f"{asked.partitions} is not in 1 to {PARTITIONS_MAX}")
+        if asked.placement not in ("murmur2", "single"):
+            raise Unsupported(f"placement {asked.placement!r}", LATER)
+        check_topic_config(asked.config)
+        if len(self.catalog.topics) >= TOPICS_MAX:
+            raise Overloaded("topics", TOPICS_MAX)
+        return facts.TopicSet(
+            self.catalog.new_id(),
+            uuid.uuid4().bytes,
+            asked.namespace,
+            asked.name,
+            asked.partitions,
+            asked.placement,
+            asked.config,
+            asked.lifetime,
+            queue,
+            self.clock.now_ms(),
+        )
+
+    def _make(
+        self, unit: Unit, key: tuple[str, str, str], made: Sequence[facts.Fact], result: Callable[[], T]
+    ) -> Pending[T]:
+        """Submit a definition; another request for the same name meanwhile is told that it exists."""
+        making = self.catalog.making
+        if key in making:
+            raise AlreadyExists(key[0], key[2], "it is being made")
+        for fact in made:
+            unit.fact(fact)
+        pending: Pending[T] = Pending()
+
+        def finished(done: Pending[list[Placed]]) -> None:
+            making.pop(key, None)
+            pending.settle(result() if done.error is None else None, done.error)
+
+        making[key] = pending
+        try:
+            unit.submit().add_done_callback(finished)
+        except BaseException:
+            making.pop(key, None)
+            raise
+        return pending
+
+    def alter_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
+        """Change a topic's configuration or add partitions.
+
+        Raises:
+            UnknownTopic, InvalidArgument: nothing was changed.
+        """
+        self.access.check(session, "alter", asked.name)
+        topic = self.topic(asked.namespace, asked.name)
+        old = topic.set
+        if not old.partitions <= asked.partitions <= PARTITIONS_MAX:
+            raise InvalidArgument("partitions", f"can only grow, from {old.partitions} to {PARTITIONS_MAX} at most")
+        if asked.placement != old.placement or asked.lifetime != old.lifetime:
+            raise InvalidArgument("placement", "placement and lifetime are fixed when a topic is made")
+        if asked.config.compact != old.config.compact:
+            raise InvalidArgument("compact", "is fixed when a topic is made; make a new topic and copy")
+        check_topic_config(asked.config)
+        unit = self.journal.unit()
+        fact = facts.TopicSet(
+            old.id, old.uuid, old.namespace, old.name, asked.partitions, old.placement, asked.config, old.lifetime,
+            old.queue, old.created_ms,
+        )  # fmt: skip
+        return self._make(unit, ("topic", old.namespace, old.name), [fact], lambda: self.catalog.topics[old.id])
+
+    def remove_topic(self, session: Session, namespace: str, name: str) -> Pending[None]:
+        """Remove a topic with its records; or a queue with the topic it owns.
+
+        Raises:
+            UnknownTopic, InUse: nothing was removed.
+        """
+        self.access.check(session, "remove", name)
+        topic = self.topic(namespace, name)
+        views = self.catalog.views_of(topic.id)
+        if views:
+            raise InUse("topic", name, f"queue {views[0].name!r}")
+        unit = self.journal.unit()
+        gone: list[facts.Fact] = [] if topic.set.queue is None else [facts.QueueRemoved(topic.set.queue)]
+        gone.append(facts.TopicRemoved(topic.id))
+        return self._make(unit, ("remove", namespace, name), gone, lambda: None)
+
+    def create_queue(self, session: Session, asked: QueueDefinition) -> Pending[Queue]:
+        """Make a queue with the topic it owns; a topic of that name that no queue owns is adopted.
+
+        Raises:
+            AlreadyExists, UnknownTopic (the one to view), Unsupported, InvalidArgument: nothing was made.
+        """
+        self.access.check(session, "create", asked.name)
+        key = (asked.namespace, asked.name)
+        if key in self.catalog.queue_names:
+            raise AlreadyExists("queue", asked.name)
+        check_queue(asked)
+        queue_id = self.catalog.new_id()
+        topic = self._topic_fact(
+            TopicDefinition(
+                name=asked.name,
+                namespace=asked.namespace,
+                partitions=asked.partitions,
+                config=asked.topic,
+                lifetime=asked.lifetime,
+            ),
+            queue_id,
+        )
+        if key in self.catalog.topic_names:
+            topic = self._adopt(key, queue_id)
+        view_of, view_start = self._view(asked)
+        fact = facts.QueueSet(
+            queue_id, asked.namespace, asked.name, topic.id, asked.config, view_of, view_start, asked.lifetime,
+            self.clock.now_ms(),
+        )  # fmt: skip
+        self._end_with(session, asked.lifetime, lambda: self._drop_queue(queue_id, topic.id))
+        return self._make(self.journal.unit(), ("topic", *key), [topic, fact], lambda: self.catalog.queues[queue_id])
+
+    def _drop_queue(self, queue_id: int, topic_id: int) -> None:
+        if queue_id in self.catalog.queue_sets and not self.journal.closed:
+            unit = self.journal.unit()
+            unit.fact(facts.QueueRemoved(queue_id))
+            unit.fact(facts.TopicRemoved(topic_id))
+            unit.submit()
+
+    def _adopt(self, key: tuple[str, str], queue_id: int) -> facts.TopicSet:
+        old = self.topic(*key).set
+        if old.queue is not None and old.queue in self.catalog.queue_sets:
+            raise AlreadyExists("topic", old.name)
+        return facts.TopicSet(
+            old.id, old.uuid, old.namespace, old.name, old.partitions, old.placement, old.config, old.lifetime,
+            queue_id, old.created_ms,
+        )  # fmt: skip
+
+    def _view(self, asked: QueueDefinition) -> tuple[int | None, tuple[int, ...]]:
+        """The shared topic of a view, and where the view starts in each of its partitions."""
+        if asked.view_of is None:
+            return None, ()
+        shared = self.topic(asked.namespace, asked.view_of)
+        if asked.view_start == "latest":
+            return shared.id, tuple(partition.high_watermark for partition in shared.partitions)
+        if asked.view_start == "earliest":
+            return shared.id, tuple(partition.log_start for partition in shared.partitions)
+        raise InvalidArgument("view_start", "a time is resolved to offsets by `resolve_view` first")
+
+    def alter_queue(self, session: Session, asked: QueueDefinition) -> Pending[Queue]:
+        """Change how a queue hands out; its topic's configuration too.
+
+        Raises:
+            UnknownQueue, Unsupported, InvalidArgument: nothing was changed.
+        """
+        self.access.check(session, "alter", asked.name)
+        queue = self.queue(asked.namespace, asked.name)
+        check_queue(asked)
+        old = self.catalog.queue_sets[queue.id]
+        viewed = self.catalog.topics[old.view_of].name if old.view_of is not None else None
+        if asked.view_of != viewed:
+            raise InvalidArgument("of", f"queue {asked.name!r} views {viewed!r}, which is fixed when it is made")
+        changed = facts.QueueSet(
+            old.id, old.namespace, old.name, old.topic, asked.config, old.view_of, old.view_start, old.lifetime,
+            old.created_ms,
+        )  # fmt: skip
+        topic = self.catalog.topics[old.topic].set
+        owned = facts.TopicSet(
+            topic.id, topic.uuid, topic.namespace, topic.name, max(topic.partitions, asked.partitions),
+            topic.placement, asked.topic, topic.lifetime, topic.queue, topic.created_ms,
+        )  # fmt: skip
+        key = ("topic", old.namespace, old.name)
+        return self._make(self.journal.unit(), key, [owned, changed], lambda: self.catalog.queues[old.id])
+
+    def _make_queue(self, declared: facts.QueueSet) -> Queue:
+        """The lens of a queue, when the catalogue learns of it."""
+        sources = [QueueSource(partition, 0, own=True) for partition in self.catalog.topics[declared.topic].partitions]
+        if declared.view_of is not None:
+            shared = self.catalog.topics[declared.view_of].partitions
+            starts = [*declared.view_start, *([0] * len(shared))]
+            sources += [
+                QueueSource(partition, start, own=False)
+                for partition, start in zip(shared, starts[: len(shared)], strict=True)
+            ]
+        return Queue(declared.id, declared.name, declared.config, sources, self.journal, self.clock)
+
+    def create_exchange(self, session: Session, asked: ExchangeDefinition) -> Pending[Exchange]:
+        """Make an exchange of kind direct or fanout.
+
+        Raises:
+            AlreadyExists, InvalidName, Unsupported: nothing was made.
+        """
+        self.access.check(session, "create", asked.name)
+        definition.check_name(asked.name)
+        if asked.kind not in ("direct", "fanout"):
+            raise Unsupported(f"exchanges of kind {asked.kind!r}", LATER)
+        key = (asked.namespace, asked.name)
+        if key in self.catalog.exchange_names:
+            raise AlreadyExists("exchange", asked.name)
+        fact = facts.ExchangeSet(self.catalog.new_id(), asked.namespace, asked.name, asked.kind, asked.lifetime)
+        return self._make(self.journal.unit(), ("exchange", *key), [fact], lambda: self.catalog.exchanges[fact.id])
+
+    def remove_exchange(self, session: Session, namespace: str, name: str) -> Pending[None]:
+        """Remove an exchange with its bindings. Raises UnknownExchange."""
+        self.access.check(session, "remove", name)
+        exchange = self.catalog.exchange(namespace, name)
+        gone = facts.ExchangeRemoved(exchange.set.id)
+        return self._make(self.journal.unit(), ("exchange", namespace, name), [gone], lambda: None)
+
+    def bind(self, session: Session, asked: Binding, *, unbind: bool = False) -> Pending[None]:
+        """Route from an exchange to a topic, or stop that. Raises UnknownExchange, UnknownTopic, Overloaded."""
+        self.access.check(session, "alter", asked.exchange)
+        exchange = self.catalog.exchange(asked.namespace, asked.exchange)
+        topic = self.topic(asked.namespace, asked.topic)
+        if not unbind and sum(len(each.bindings) for each in self.catalog.exchanges.values()) >= BINDINGS_MAX:
+            raise Overloaded("bindings", BINDINGS_MAX)
+        make = facts.BindingRemoved if unbind else facts.BindingSet
+        fact = make(exchange.set.id, topic.id, asked.key)
+        name = f"{asked.exchange}\x00{asked.topic}\x00{asked.key}"
+        return self._make(self.journal.unit(), ("binding", asked.namespace, name), [fact], lambda: None)
+
+    # ---- publishing -----------------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        session: Session,
+        topic: Topic,
+        records: Sequence[Record],
+        options: Options = PLAIN,
+        partition: int | None = None,
+    ) -> Pending[list[Appended]]:
+        """Append records to a topic (a queue's own topic is one); done when they are durable.
+
+        Raises:
+            RecordTooLarge, KeyRequired, InvalidArgument, UnknownPartition: nothing was appended.
+            UnitTooLarge, Overloaded, StorageFull, StorePoisoned: nothing was appended.
+        """
+        unit = self.journal.unit()
+        known, shares = self.add(session, unit, topic, records, options, partition)
+        if known is not None:
+            return known
+        size = sum(len(share.batch) for share in shares)
+        session.credit.take(size)
+        pending: Pending[list[Appended]] = Pending()
+
+        def finished(done: Pending[list[Placed]]) -> None:
+            session.credit.give(size)
+            if done.error is not None:
+                pending.settle(None, done.error)
+                return
+            now_ms = self.journal.time_ms
+            rows = zip(shares, done.result(), strict=True)
+            pending.settle([publishing.appended(topic, share, base, now_ms) for share, (_, base, _) in rows])
+
+        if options.dedup is not None:
+            self._fly(topic, digest(options.dedup), pending)
+        try:
+            unit.submit().add_done_callback(finished)
+        except BaseException as error:
+            session.credit.give(size)
+            if options.dedup is not None:
+                topic.dedup_flying.pop(digest(options.dedup), None)
+                # Whoever joined this request meanwhile learns that it came to nothing.
+                pending.settle(None, error if isinstance(error, Exception) else None)
+            raise
+        return pending
+
+    def add(
+        self,
+        session: Session,
+        unit: Unit,
+        topic: Topic,
+        records: Sequence[Record],
+        options: Options = PLAIN,
+        partition: int | None = None,
+    ) -> tuple[Pending[list[Appended]] | None, list[publishing.Share]]:
+        """Add a publish to a unit. When its de-duplication id is known, gives that publish's result instead."""
+        self.access.check(session, "publish", topic.name)
+        if options.dedup is not None:
+            known = self._known(topic, options.dedup)
+            if known is not None:
+                return known, []
+        shares = publishing.shares(topic, records, self.clock.now_ms(), options, partition)
+        for share in shares:
+            share.partition.append(unit, share.batch, attributes=share.attributes, principal=session.principal_id)
+        return None, shares
+
+    def _known(self, topic: Topic, dedup_id: str) -> Pending[list[Appended]] | None:
+        key = digest(dedup_id)
+        flying = topic.dedup_flying.get(key)
+        if flying is not None:
+            return flying
+        hit = topic.window().find(key, self.clock.now_ms())
+        if hit is None:
+            return None
+        index = hit.partition & (1 << PARTITION_BITS) - 1
+        return settled([Appended(topic.name, index, hit.offset, 1, 0, duplicate=True)])
+
+    def _fly(self, topic: Topic, key: bytes, pending: Pending[list[Appended]]) -> None:
+        topic.dedup_flying[key] = pending
+        pending.add_done_callback(lambda _: topic.dedup_flying.pop(key, None))
+
+    def _attributes(self, partition: Partition, base_offset: int, batch: bytes, time_ms: int) -> None:
+        """A batch with queue attributes is durable: remember its de-duplication ids."""
+        topic = self.catalog.topic_of(partition.id)
+        if topic is not None:
+            for key, offset in publishing.dedup_digests(batch, base_offset):
+                topic.window().add(key, time_ms, partition.id, offset)
+
+    def append_batch(self, session: Session, topic: Topic, partition: int, batch: bytes) -> Pending[list[Appended]]:
+        """Append a producer's batch verbatim: checked, offsets given, never decoded. Idempotent producers are known.
+
+        Raises:
+            InvalidBatch, OutOfOrderSequence, StaleProducer, UnknownPartition, RecordTooLarge: nothing was appended.
+        """
+        self.access.check(session, "publish", topic.name)
+        header = batches.check(batch)
+        if not 0 <= partition < len(topic.partitions):
+            raise InvalidArgument("partition", f"{partition} is not in 0 to {len(topic.partitions) - 1}")
+        place = topic.partitions[partition]
+        pending: Pending[list[Appended]] = Pending()
+        key = (place.id, header.producer_id, header.base_sequence)
+        if header.producer_id >= 0:
+            known = place.find_producer(header)
+            if known is not None:
+                # It may still be on its way to the disk: then its first request and this one share the answer.
+                first = Appended(topic.name, partition, known, header.count, 0, duplicate=True)
+                return self._flying.get(key) or settled([first])
+        unit = self.journal.unit()
+        place.append(unit, batch, principal=session.principal_id)
+        if header.producer_id >= 0:
+            unit.step(None, lambda: place.remember_producer(header, place.next_offset))
+            self._flying[key] = pending
+
+        def finished(done: Pending[list[Placed]]) -> None:
+            self._flying.pop(key, None)
+            if done.error is not None:
+                pending.settle(None, done.error)
+                return
+            base = done.result()[0][1]
+            pending.settle([Appended(topic.name, partition, base, header.count, self.journal.time_ms)])
+
+        try:
+            unit.submit().add_done_callback(finished)
+        except BaseException:
+            self._flying.pop(key, None)
+            raise
+        return pending
+
+    def route(
+        self,
+        session: Session,
+        exchange: Exchange,
+        routing_key: str,
+        records: Sequence[Record],
+        options: Options = PLAIN,
+    ) -> Pending[list[Appended]]:
+        """Publish to all topics that an exchange routes to: one stored batch, one placement a topic.
+
+        The result is empty when nothing is bound. Compacted topics get an entry of their own.
+
+        Raises:
+            RecordTooLarge, KeyRequired: for any target; nothing was appended anywhere.
+        """
+        self.access.check(session, "publish", exchange.set.name)
+        targets = [
+            self.catalog.topics[topic]
+            for topic in topics_for(exchange.set.kind, exchange.bindings, routing_key)
+            if topic in self.catalog.topics
+        ]
+        unit = self.journal.unit()
+        rows: list[tuple[Topic, publishing.Share]] = []
+        shared: dict[bytes, list[tuple[Topic, publishing.Share]]] = {}
+        for topic in targets:
+            for share in publishing.shares(topic, records, self.clock.now_ms(), options):
+                own = topic.set.config.compact
+                shared.setdefault(share.batch if not own else share.batch + topic.set.uuid, []).append((topic, share))
+        for together in shared.values():
+            places = [share.partition for _, share in together]
+            unit.records(
+                places, together[0][1].batch, attributes=together[0][1].attributes, principal=session.principal_id
+            )
+            rows += together
+        if not rows:
+            return settled([])
+        pending: Pending[list[Appended]] = Pending()
+
+        def finished(done: Pending[list[Placed]]) -> None:
+            if done.error is not None:
+                pending.settle(None, done.error)
+                return
+            now_ms = self.journal.time_ms
+            placed = zip(rows, done.result(), strict=True)
+            pending.settle([publishing.appended(topic, share, base, now_ms) for (topic, share), (_, base, _) in placed])
+
+        unit.submit().add_done_callback(finished)
+        return pending
+
+    # ---- streams --------------------------------------------------------------------------------------------------
+
+    async def fetch(
+        self, session: Session, places: Sequence[tuple[Partition, int]], max_bytes: int, wait_ms: int = 0
+    ) -> list[Fetched]:
+        """Batches from offsets; waits up to `wait_ms` for the first. Raises OffsetOutOfRange, Damaged, Overloaded."""
+        for partition, _ in places:
+            topic = self.catalog.topic_of(partition.id)
+            self.access.check(session, "read", topic.name if topic is not None else "")
+        return await self.polls.fetch(places, max_bytes=max_bytes, wait_ms=wait_ms)
+
+    async def resolve(self, partition: Partition, start: StartAt) -> int:
+        """The offset that a start stands for, within what exists."""
+        if start == "earliest":
+            return partition.log_start
+        if start == "latest":
+            return partition.high_watermark
+        if isinstance(start, tuple):
+            found = await partition.offset_for_time(start[1])
+            return partition.high_watermark if found is None else found
+        if not isinstance(start, int):
+            raise InvalidArgument("start", f"{start!r} is not an offset, a time, 'earliest' or 'latest'")
+        return min(max(start, partition.log_start), partition.high_watermark)
+
+    async def record_at(self, partition: Partition, offset: int) -> StoredRecord | None:
+        """One record, or None when there is none at that offset (any more)."""
+        if not partition.log_start <= offset < partition.high_watermark:
+            return None
+        for batch in await partition.read(offset, 1):
+            for record in batches.decode(batch.data, from_offset=offset):
+                if record.offset == offset:
+                    return record
+        return None
+
+    async def group(self, session: Session, namespace: str, name: str) -> ConsumerGroup:
+        """A consumer group, declared now if it is not known. Raises InvalidName."""
+        self.access.check(session, "consume", name)
+        definition.check_name(name)
+        known = self.catalog.group_names.get((namespace, name))
+        if known is not None:
+            return self.catalog.groups[known]
+        key = ("group", namespace, name)
+        making = self.catalog.making.get(key)
+        if making is not None:
+            await making
+            return self.catalog.group(namespace, name)
+        fact = facts.GroupSet(self.catalog.new_id(), namespace, name, self.clock.now_ms())
+        return await self._make(self.journal.unit(), key, [fact], lambda: self.catalog.group(namespace, name))
+
+    def member(self, group: ConsumerGroup, namespace: str, topic: str, start: StartAt) -> Member:
+        """A consumer of this process in a group."""
+        return Member(self, group, namespace, topic, start)
+
+    def commit(  # the fields of a commit
+        self,
+        session: Session,
+        group: ConsumerGroup,
+        partition: Partition,
+        progress: Progress,
+        *,
+        member: str = "",
+        generation: int = -1,
+        metadata: str = "",
+    ) -> Pending[list[Placed]]:
+        """Set a group's position in a partition. Raises StaleGeneration, UnknownMember, OffsetOutOfRange."""
+        self.access.check(session, "commit", group.name)
+        unit = self.journal.unit()
+        now_ms = self.clock.now_ms()
+        unit.fact(committed(group.id, partition, progress, generation=generation, metadata=metadata, now_ms=now_ms))
+        unit.step(lambda: group.members.check(member, generation), lambda: None)
+        group.active_ms = now_ms
+        return unit.submit()
+
+    async def seek(
+        self, session: Session, namespace: str, group_name: str, topic_name: str, to: StartAt
+    ) -> list[tuple[int, int]]:
+        """Move a group without members; (partition, floor) rows. Raises UnknownGroup, GroupNotEmpty."""
+        self.access.check(session, "administer", group_name)
+        group = self._empty_group(namespace, group_name)
+        topic = self.topic(namespace, topic_name)
+        unit, rows = self.journal.unit(), []
+        for partition in topic.partitions:
+            floor = await self.resolve(partition, to)
+            progress = Progress(floor, (), ())
+            unit.fact(committed(group.id, partition, progress, now_ms=self.clock.now_ms()))
+            rows.append((partition.index, floor))
+        unit.step(lambda: self._empty_group(namespace, group_name) and None, lambda: None)
+        await unit.submit()
+        return rows
+
+    def remove_group(self, session: Session, namespace: str, name: str) -> Pending[None]:
+        """Forget a group without members. Raises UnknownGroup, GroupNotEmpty."""
+        self.access.check(session, "administer", name)
+        group = self._empty_group(namespace, name)
+        gone = facts.GroupRemoved(group.id)
+        return self._make(self.journal.unit(), ("group", namespace, name), [gone], lambda: None)
+
+    def _empty_group(self, namespace: str, name: str) -> ConsumerGroup:
+        group = self.catalog.group(namespace, name)
+        if group.members.describe().members:
+            raise GroupNotEmpty(name)
+        return group
+
+    # ---- queues ---------------------------------------------------------------------------------------------------
+
+    def bury(self, unit: Unit, queue: Queue, died: Sequence["dead.Dead"]) -> None:
+        """Add the dead letters of a queue to the unit that settles what they were."""
+        declared = self.catalog.queue_sets[queue.id]
+        if died and declared.config.dead is not None:
+            target = self.catalog.topic(declared.namespace, declared.config.dead)
+            origin = {p.id: t.name for t in self.catalog.topics.values() for p in t.partitions} if died else {}
+            records = [
+                dead.letter(queue.name, origin.get(one.partition.id, ""), one, self.clock.now_ms()) for one in died
+            ]
+            for share in publishing.shares(target, records, self.clock.now_ms()):
+                share.partition.append(unit, share.batch)
+
+
+def settled(result: list[Appended]) -> Pending[list[Appended]]:
+    """A result that needs no waiting for."""
+    pending: Pending[list[Appended]] = Pending()
+    pending.settle(result)
+    return pending
+
+
+def check_topic_config(config: TopicConfig) -> None:
+    """Raises InvalidArgument for what cannot be kept."""
+    for name in ("age_ms", "size_bytes", "floor_ms", "ceiling_ms"):
+        value = getattr(config, name)
+        if value is not None and value < 0:
+            raise InvalidArgument(name, f"{value} is negative")
+    if config.floor_ms is not None and config.ceiling_ms is not None and config.floor_ms > config.ceiling_ms:
+        raise InvalidArgument("floor", "never before the floor and always after the ceiling: the floor is the later")
+    if not 1 <= config.record_bytes_max <= RECORD_BYTES_CEILING:
+        raise InvalidArgument("record_bytes_max", f"{config.record_bytes_max} is not in 1 to {RECORD_BYTES_CEILING}")
+    if config.compact and (config.consumed or config.age_ms is not None or config.size_bytes is not None):
+        raise InvalidArgument("compact", "a compacted topic keeps the newest of each key: no age, size or consumption")
+
+
+def check_queue(asked: QueueDefinition) -> None:
+    """Raises Unsupported for what later versions bring, InvalidArgument for what cannot be."""
+    config = asked.config
+    later: tuple[tuple[str, bool], ...] = (
+        ("priorities", config.priorities != 1),
+        ("fair", config.fair),
+        ("single", config.single),
+        ("max_events", config.max_events is not None),
+        ("max_bytes", config.max_bytes is not None),
+        ("overflow", config.overflow != "refuse"),
+    )
+    for name, used in later:
+        if used:
+            raise Unsupported(f"queue option {name!r}", LATER)
+    if asked.view_of is not None and config.ttl_ms is not None:
+        raise InvalidArgument("ttl", "belongs to the topic that is viewed; set its retention instead")
+    if config.failed_max is not None and config.failed_max < 1:
+        raise InvalidArgument("failed_max", f"{config.failed_max} is below 1")

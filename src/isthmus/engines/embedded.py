@@ -1,0 +1,381 @@
+"""The port on a broker in the same process: `memory://` and a data directory.
+
+One directory has one broker in a process: engines share it and count references. It translates between the port and
+the broker and keeps no state of records itself.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from isthmus.broker import describe, explain, redrive
+from isthmus.broker.access import Session
+from isthmus.broker.broker import Broker
+from isthmus.broker.member import Member, Owned, by_partition
+from isthmus.broker.publishing import PLAIN, Options, Share, appended
+from isthmus.clock import Clock
+from isthmus.definition import DEFAULT_NAMESPACE, QueueDefinition, TopicDefinition
+from isthmus.engines.base import (
+    Admin,
+    Attributes,
+    Capability,
+    Chunk,
+    Reader,
+    Received,
+    Source,
+    Start,
+    Unit,
+)
+from isthmus.errors import AlreadyExists, InvalidArgument, LeaseLost
+from isthmus.lenses.queue.queue import Queue
+from isthmus.log import batch as batches
+from isthmus.log.journal import Unit as JournalUnit
+from isthmus.log.partition import Partition
+from isthmus.record import Appended, Leased, Record, StoredRecord
+from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView
+
+NATIVE: Final = Capability(support="native")
+PROMISES: Final = (
+    "unit delay ttl dedup ordered compact consumed extend retry dead redrive view seek explain gzip".split()
+)
+
+
+class EmbeddedEngine:
+    """One user of a broker in this process; see `engines/base.py` for the methods."""
+
+    def __init__(self, url: str, broker: Broker, release: "Release") -> None:
+        self._url = url
+        self._broker = broker
+        self._release = release
+        self._session: Session | None = None
+        self._consumers = itertools.count(1)
+        self._admin = EmbeddedAdmin(self)
+        self.namespace = DEFAULT_NAMESPACE
+
+    @property
+    def url(self) -> str:
+        """What `connect` was given."""
+        return self._url
+
+    @property
+    def clock(self) -> Clock:
+        """The broker's clock."""
+        return self._broker.clock
+
+    @property
+    def broker(self) -> Broker:
+        """The broker, for tools that look at more than the port shows."""
+        return self._broker
+
+    @property
+    def session(self) -> Session:
+        """This engine's session, begun when first needed."""
+        if self._session is None:
+            self._session = self._broker.session()
+        return self._session
+
+    @property
+    def capabilities(self) -> dict[str, Capability]:
+        """All native, but for what comes in later versions."""
+        later = dict.fromkeys(
+            ("priority", "fair", "single", "length"), Capability(support="refused", how="comes later")
+        )
+        return dict.fromkeys(PROMISES, NATIVE) | later
+
+    @property
+    def admin(self) -> Admin:
+        """Administration of the broker."""
+        return self._admin
+
+    async def start(self) -> None:
+        """Nothing to do: the broker was opened when the engine was made."""
+
+    async def close(self) -> None:
+        """End the session; the last engine closes the broker."""
+        session, self._session = self._session, None
+        if session is not None:
+            self._broker.end_session(session)
+        await self._release.give_back()
+
+    # ---- declaring and publishing ---------------------------------------------------------------------------------
+
+    async def declare(self, definition: TopicDefinition | QueueDefinition) -> None:
+        """Make it, or take over what can change; what cannot is named."""
+        catalog, key = self._broker.catalog, (definition.namespace, definition.name)
+        if isinstance(definition, QueueDefinition):
+            known = catalog.queue_names.get(key)
+            if known is None:
+                await self._create(definition)
+            elif catalog.queue_sets[known].config != definition.config:
+                await self._alter(definition)
+            return
+        topic_id = catalog.topic_names.get(key)
+        if topic_id is None:
+            await self._create(definition)
+            return
+        old = catalog.topics[topic_id].set
+        if old.queue is not None:
+            raise AlreadyExists("topic", definition.name, "it belongs to a queue")
+        if (old.config, old.partitions) != (definition.config, definition.partitions):
+            await self._alter(definition)
+
+    async def _create(self, definition: TopicDefinition | QueueDefinition) -> None:
+        if isinstance(definition, QueueDefinition):
+            await self._broker.create_queue(self.session, await self._resolved(definition))
+        else:
+            await self._broker.create_topic(self.session, definition)
+
+    async def _resolved(self, definition: QueueDefinition) -> QueueDefinition:
+        return definition
+
+    async def _alter(self, definition: TopicDefinition | QueueDefinition) -> None:
+        try:
+            if isinstance(definition, QueueDefinition):
+                await self._broker.alter_queue(self.session, definition)
+            else:
+                await self._broker.alter_topic(self.session, definition)
+        except InvalidArgument as error:
+            kind = "queue" if isinstance(definition, QueueDefinition) else "topic"
+            raise AlreadyExists(kind, definition.name, str(error)) from error
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions the topic has."""
+        return len(self._broker.topic(self.namespace, topic).partitions)
+
+    async def publish(
+        self, name: str, records: Sequence[Record], attributes: Attributes | None = None, compression: str = "none"
+    ) -> list[Appended]:
+        """Append and wait until durable; waits for room first."""
+        journal = self._broker.journal
+        if journal.pending_bytes > journal.options.pending_bytes_max // 2:
+            await journal.room()
+        if self.session.credit.used_bytes > self.session.credit.limit_bytes // 2:
+            await self.session.credit.wait()
+        topic = self._broker.topic(self.namespace, name)
+        return await self._broker.publish(self.session, topic, records, options_of(attributes, compression))
+
+    def unit(self) -> Unit:
+        """A unit of this broker."""
+        return EmbeddedUnit(self)
+
+    # ---- reading and consuming --------------------------------------------------------------------------------------
+
+    async def reader(self, topic: str, start: Start, stop: Literal["end"] | None = None) -> Reader:
+        """Read all partitions from a start."""
+        partitions = self._broker.topic(self.namespace, topic).partitions
+        offsets = [await self._broker.resolve(partition, start) for partition in partitions]
+        ends = [partition.high_watermark for partition in partitions] if stop == "end" else None
+        return EmbeddedReader(self._broker, self.session, topic, partitions, offsets, ends)
+
+    async def stream_source(self, topic: str, group: str, start: Start, dead: str | None) -> Source:
+        """Join a group."""
+        declared = await self._broker.group(self.session, self.namespace, group)
+        self._broker.topic(self.namespace, topic)
+        member = self._broker.member(declared, self.namespace, topic, start)
+        return StreamSource(self, topic, group, member, dead)
+
+    async def queue_source(self, queue: str, consumer: str) -> Source:
+        """Consume a queue."""
+        lens = self._broker.queue(self.namespace, queue)
+        return QueueSource(self, queue, lens, f"{consumer}-{next(self._consumers)}")
+
+
+class Release:
+    """How an engine gives its share of a broker back."""
+
+    async def give_back(self) -> None:
+        """Called once an engine is closed."""
+
+
+def options_of(attributes: Attributes | None, compression: str) -> Options:
+    """The port's attributes as the broker's."""
+    if attributes is None:
+        return PLAIN if compression == "none" else Options(compression=compression)
+    return Options(
+        attributes.due_ms, attributes.expire_ms, attributes.priority, attributes.dedup, compression=compression
+    )
+
+
+class EmbeddedUnit:
+    """Outputs and settlements of one handler run, or of many."""
+
+    def __init__(self, engine: EmbeddedEngine) -> None:
+        self._engine = engine
+        self.inner: JournalUnit = engine.broker.journal.unit()
+        self._shares: list[tuple[str, Share]] = []
+
+    def publish(
+        self, name: str, records: Sequence[Record], attributes: Attributes | None = None, compression: str = "none"
+    ) -> None:
+        """Add records."""
+        engine = self._engine
+        topic = engine.broker.topic(engine.namespace, name)
+        options = options_of(attributes, compression)
+        known, shares = engine.broker.add(engine.session, self.inner, topic, records, options)
+        if known is None:
+            self._shares += [(name, share) for share in shares]
+
+    def settle(self, source: Source, received: Sequence[Received]) -> None:
+        """Add acknowledgements."""
+        if not isinstance(source, StreamSource | QueueSource):
+            raise InvalidArgument("source", "belongs to another engine")
+        source.settle(self.inner, received)
+
+    async def submit(self) -> list[Appended]:
+        """Make it durable."""
+        broker, engine = self._engine.broker, self._engine
+        if not self.inner.changes:
+            return []
+        placed = await self.inner.submit()
+        now_ms = broker.journal.time_ms
+        found = []
+        for (name, share), (_, base, _) in zip(self._shares, placed, strict=True):
+            topic = broker.topic(engine.namespace, name)
+            found.append(appended(topic, share, base, now_ms))
+        return found
+
+
+class EmbeddedReader:
+    """Reads partitions in turn by offset."""
+
+    def __init__(  # what is read, from where, to where
+        self,
+        broker: Broker,
+        session: Session,
+        topic: str,
+        partitions: Sequence[Partition],
+        offsets: list[int],
+        ends: Sequence[int] | None,
+    ) -> None:
+        self._broker = broker
+        self._session = session
+        self._topic = topic
+        self._partitions = partitions
+        self._offsets = offsets
+        self._ends = ends
+        self._turn = 0
+        self._buffer: list[Chunk] = []
+        self._closed = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether all partitions have reached their ends."""
+        if self._closed:
+            return True
+        if self._ends is None or self._buffer:
+            return False
+        return all(offset >= end for offset, end in zip(self._offsets, self._ends, strict=True))
+
+    async def read(self, max_bytes: int, wait_ms: int) -> Chunk | None:
+        """The next records of some partition."""
+        until_ms = self._broker.clock.monotonic_ms() + wait_ms
+        while not self._closed:
+            for _ in self._partitions:
+                chunk = await self._read_next(max_bytes)
+                if chunk is not None:
+                    return chunk
+            if self.ended:
+                return None
+            places = list(zip(self._partitions, self._offsets, strict=True))
+            if not await self._broker.polls.wait_any(places, until_ms):
+                return None
+        return None
+
+    async def _read_next(self, max_bytes: int) -> Chunk | None:
+        at = self._turn
+        self._turn = (at + 1) % len(self._partitions)
+        partition, offset = self._partitions[at], max(self._offsets[at], self._partitions[at].log_start)
+        if self._ends is not None and offset >= self._ends[at]:
+            self._offsets[at] = offset
+            return None
+        records: list[StoredRecord] = []
+        for batch in await partition.read(offset, max_bytes):
+            records += batches.decode(batch.data, from_offset=offset)
+            offset = batch.end_offset
+        self._offsets[at] = offset
+        if self._ends is not None and records and records[-1].offset >= self._ends[at]:
+            records = [record for record in records if record.offset < self._ends[at]]
+        return Chunk(self._topic, partition.index, records) if records else None
+
+    async def close(self) -> None:
+        """Stop."""
+        self._closed = True
+
+
+class StreamSource:
+    """A member of a stream group, as a source."""
+
+    def __init__(self, engine: EmbeddedEngine, topic: str, group: str, member: Member, dead: str | None) -> None:
+        self._engine = engine
+        self._topic = topic
+        self._group = group
+        self._member = member
+        self._dead = dead
+
+    async def receive(self, max_events: int, max_bytes: int, wait_ms: int) -> list[Received]:
+        """The next records of one owned partition."""
+        found = await self._member.receive(max_events, max_bytes, wait_ms)
+        topic, failures = self._topic, self._member.failures
+        if not found:
+            return []
+        index = found[0][0].partition.index
+        if not found[0][0].position.attempts:
+            return [Received(record, owned, topic, index, 1, 0) for owned, record in found]
+        return [
+            Received(record, owned, topic, index, (failed := failures(owned, record.offset)) + 1, failed)
+            for owned, record in found
+        ]
+
+    @staticmethod
+    def rows(received: Sequence[Received]) -> list[tuple[Owned, StoredRecord]]:
+        """What the member wants back."""
+        return [(owned_of(one.token), one.stored) for one in received]
+
+    def settle(self, unit: JournalUnit, received: Sequence[Received]) -> None:
+        """Add the finished offsets to a unit."""
+        self._member.settle(unit, self.rows(received))
+
+    async def fail(self, received: Sequence[Received], delay_ms: int, reason: str) -> None:  # noqa: ARG002 - the stream lens keeps counts, not reasons
+        """Count a failure and hold the key."""
+        await self._member.fail(self.rows(received), delay_ms)
+
+    async def dead(self, received: Sequence[Received], reason: str, traceback: str) -> None:
+        """Copy to the dead letters and finish, in one unit."""
+        broker, engine = self._engine.broker, self._engine
+        unit = broker.journal.unit()
+        if self._dead is not None:
+            target = broker.topic(engine.namespace, self._dead)
+            records = [
+                redrive.letter(
+                    one.stored,
+                    cause=f"{self._topic}/{one.partition}/{one.stored.offset}",
+                    origin=f"group:{self._group}",
+                    reason=reason,
+                    traceback=traceback,
+                    failed=one.failed + 1,
+                    now_ms=engine.clock.now_ms(),
+                )
+                for one in received
+            ]
+            broker.add(engine.session, unit, target, records)
+        self.settle(unit, received)
+        await unit.submit()
+
+    async def release(self, received: Sequence[Received], delay_ms: int = 0) -> None:
+        """Hand back."""
+        self._member.release(self.rows(received), delay_ms)
+
+    async def extend(self, received: Sequence[Received], lease_ms: int) -> list[Received]:  # noqa: ARG002 - streams have no leases
+        """As they are: a stream has no leases."""
+        return list(received)
+
+    async def close(self) -> None:
+        """Leave the group."""
+        self._member.close()
+
+
+def owned_of(token: object) -> Owned:
+    """The token of a stream delivery."""
+    if not isinstance(token, Owned):
+        raise InvalidArgument("received", "comes from another source")
+    return token
