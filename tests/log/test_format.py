@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.errors import InvariantError
+from isthmus.limits import PLACEMENTS_MAX
 from isthmus.log import checkpoint, facts
 from isthmus.log import format as form
 from isthmus.log.format import FACT, GROUP_HEADER_BYTES, MAGIC, RECORDS, Checksums, GroupHeader
@@ -123,6 +124,16 @@ class TestEntries:
             assert form.read_records(CHECKSUMS, entry, 3, 10) is None
             assert form.read_records(CHECKSUMS, entry, 4, 9) is None
         assert form.read_records(CHECKSUMS, form.encode_fact_entry(CHECKSUMS, 0, bytes(40)), 0, 0) is None
+
+    def test_what_no_writer_makes_is_refused_though_its_checksum_fits(self) -> None:
+        placed = [(partition, 0) for partition in range(PLACEMENTS_MAX + 1)]
+        fact = form.encode_entry(CHECKSUMS, FACT, 0, 0, ((1, 0),), b"placed")
+
+        assert form.check_entry(CHECKSUMS, records(b"many", *placed[1:])) is not None
+        assert form.check_entry(CHECKSUMS, records(b"too many", *placed)) is None
+        assert form.check_entry(CHECKSUMS, form.encode_entry(CHECKSUMS, RECORDS, 0, 0, (), b"nowhere")) is None
+        assert form.check_entry(CHECKSUMS, fact) is None
+        assert form.read_records(CHECKSUMS, fact, 1, 0) is None
 
     @given(data=st.binary(max_size=80))
     def test_arbitrary_bytes_are_refused_and_never_raise(self, data: bytes) -> None:

@@ -309,7 +309,7 @@ class TestDamage:
             pytest.param(6, struct.pack("<H", 136), id="another header length"),
             pytest.param(48, struct.pack("<Q", 4), id="a partition too many"),
             pytest.param(48, struct.pack("<Q", 2**60), id="more partitions than memory"),
-            pytest.param(56, struct.pack("<Q", 2**60), id="rows that are not there"),
+            pytest.param(80, struct.pack("<Q", HEADER_BYTES), id="a directory elsewhere"),
             pytest.param(88, struct.pack("<Q", 0), id="names elsewhere"),
             pytest.param(96, struct.pack("<Q", 2**60), id="names without end"),
             pytest.param(104, struct.pack("<Q", 2**60), id="another length"),
@@ -321,7 +321,15 @@ class TestDamage:
 
         opened(resealed(sidecar, 0, HEADER_BYTES - 4, 0, b"")).verify()
         with pytest.raises(IndexInvalid):
-            opened(resealed(sidecar, 0, HEADER_BYTES - 4, offset, packed)).verify()
+            opened(resealed(sidecar, 0, HEADER_BYTES - 4, offset, packed))
+
+    def test_rows_that_are_not_there_are_missed(self) -> None:
+        sidecar = sidecar_of(filled(scattered(3, 12)))
+
+        claimed = opened(resealed(sidecar, 0, HEADER_BYTES - 4, 56, struct.pack("<Q", 2**60)))
+
+        with pytest.raises(IndexInvalid):
+            claimed.verify()
 
     def test_a_directory_that_contradicts_itself_is_refused_though_its_checksum_fits(self) -> None:
         sidecar = sidecar_of(filled(scattered(1, 5)))
@@ -373,11 +381,11 @@ class TestFilter:
     def test_a_wrong_guess_finds_nothing(self) -> None:
         held = [number << 16 for number in range(4_000)]
         sealed = opened(sidecar_of(filled((partition, Row(0, 1, 64, 80, 0)) for partition in held)))
-        imagined = [number for number in range(1, 1_000) if sealed.may_hold(number)]
+        strangers = [*range(1, 1_000), *range(4_000 << 16, (4_000 << 16) + 1_000)]
+        imagined = [number for number in strangers if sealed.may_hold(number)]
 
-        assert imagined
+        assert imagined[0] < held[-1] < imagined[-1]
         assert all(sealed.rows(number, 0, 1) == [] for number in imagined)
-        assert sealed.directory(max(imagined) << 40) is None
 
 
 class TestNames:
