@@ -32,7 +32,7 @@ from isthmus.limits import MIB
 LOCK_NAME: Final = "LOCK"
 """The file whose flock makes one process the owner of a data directory."""
 
-TEMPORARY_SUFFIX: Final = ".new"
+TEMPORARY_SUFFIX: Final = ".tmp"
 """Ends the name under which `replace` prepares a file; one that is found at open is left over from a crash."""
 
 _LOCK_BYTES: Final = 128
