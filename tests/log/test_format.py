@@ -1,5 +1,6 @@
 """Groups and entries: what is written is read back, what was changed is refused, and the text tells the same."""
 
+import re
 import struct
 
 import pytest
@@ -11,6 +12,7 @@ from isthmus.limits import PLACEMENTS_MAX
 from isthmus.log import checkpoint, facts
 from isthmus.log import format as form
 from isthmus.log.format import FACT, GROUP_HEADER_BYTES, MAGIC, RECORDS, Checksums, GroupHeader
+from isthmus.log.storage import TEMPORARY_SUFFIX
 from support import format_text
 
 STORE = bytes(range(16))
@@ -372,6 +374,11 @@ class TestText:
     )
     def test_the_byte_tables_are_those_of_the_code(self, name: str, packed: str) -> None:
         assert format_text.layout(name) == format_text.expanded(packed)
+
+    def test_the_suffix_of_files_in_the_making_is_that_of_the_code(self) -> None:
+        told = re.findall(r"ends\sin `(\.[a-z]+)`", format_text.TEXT.read_text(encoding="utf-8"))
+
+        assert set(told) == {TEMPORARY_SUFFIX}
 
     def test_the_table_of_facts_is_that_of_the_code(self) -> None:
         known = [(kind.__struct_config__.tag, kind.__name__, kind.__struct_fields__) for kind in facts.AnyFact.__args__]
