@@ -180,6 +180,15 @@ class TestSecondMember:
 
         assert caller.synced(caller.sync("b-2")).assignment == b""
 
+    def test_a_new_generation_begins_without_assignments(self) -> None:
+        caller, (first, second) = stable_group()
+        caller.join(first)
+        assert [row.assignment for row in caller.group.describe().members] == [first.encode(), second.encode()]
+
+        caller.join(second)
+
+        assert [row.assignment for row in caller.group.describe().members] == [b"", b""]
+
     def test_a_newcomer_ends_the_syncs_of_an_unfinished_rebalance(self) -> None:
         caller, (first,) = stable_group(1)
         caller.join(client_id="b")
@@ -377,6 +386,20 @@ class TestSilence:
                 caller.heartbeat(first)
 
         assert isinstance(caller.error(request), UnknownMember)
+
+    def test_a_member_that_joins_again_waits_as_long_as_the_others_may_take(self) -> None:
+        caller, (first,) = stable_group(1)
+        caller.join(client_id="b", rebalance_ms=3 * MEMBER_JOIN_MS_MAX)
+        caller.join(first, rebalance_ms=3 * MEMBER_JOIN_MS_MAX)
+        share_out(caller, [first, "b-2"])
+        request = caller.join(first, rebalance_ms=3 * MEMBER_JOIN_MS_MAX)
+
+        for _ in range(2 * MEMBER_JOIN_MS_MAX // 5_000):
+            caller.pass_time(5_000)
+            with pytest.raises(RebalanceInProgress):
+                caller.heartbeat("b-2")
+
+        assert caller.waiting == {request}
 
     def test_a_leader_that_does_not_share_out_is_dropped(self) -> None:
         caller, (first,) = stable_group(1)
@@ -587,6 +610,17 @@ class TestStaticMembers:
         synced = caller.synced(caller.sync(joined.member, {right: b"must be ignored"}, instance_id="left"))
         assert synced.assignment == left.encode()
         assert caller.synced(caller.sync(right)).assignment == right.encode()
+
+    def test_a_restarted_member_that_does_not_sync_is_dropped(self) -> None:
+        caller, left, _ = static_group()
+        restarted = caller.joined(caller.join(instance_id="right")).member
+
+        for _ in range(REBALANCE_MS // 5_000):
+            caller.heartbeat(left)
+            caller.heartbeat(restarted)
+            caller.pass_time(5_000)
+
+        assert caller.group.awaited() == (left,)
 
     def test_the_older_member_is_fenced(self) -> None:
         caller, _, right = static_group()
