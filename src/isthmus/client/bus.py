@@ -13,13 +13,13 @@ from typing import Any, Final, Generic, Literal, Self, TypeVar, Unpack, cast
 
 from isthmus.client.attributes import PublishOptions
 from isthmus.client.consumer import Reading, Taken
-from isthmus.client.core import Core, Entry
+from isthmus.client.core import Core, Entry, Settings
 from isthmus.client.delivery import Message
 from isthmus.client.destination import Destination, Queue, Stream
 from isthmus.client.duration import Duration, Size, StartAt, duration_ms, size_bytes, start_at
 from isthmus.client.event import Event, Headers, Key, State
 from isthmus.client.loop_thread import LoopThread
-from isthmus.client.producer import Producer, Receipt
+from isthmus.client.producer import Receipt
 from isthmus.definition import QueueDefinition, TopicDefinition
 from isthmus.engines.base import Admin, Engine, Start
 from isthmus.engines.connect import open_engine
@@ -107,7 +107,7 @@ class Bus:
 
     @property
     def engine(self) -> Engine:
-        """The engine."""
+        """The engine. Raises Closed: before the start or after the end."""
         return self._core.engine
 
     @property
@@ -352,9 +352,9 @@ def core_of(
     if compression != "none" and compression not in CODECS:
         raise UnsupportedCompression(compression)
     linger_ms = None if linger is None else duration_ms(linger, "linger")
-    engine = open_engine(url_of(url), **options)
-    producer = Producer(engine, linger_ms=linger_ms, batch_bytes=batch_bytes, compression=compression)
-    return Core(engine, producer, name=name, compression=compression)
+    address = url_of(url)
+    settings = Settings(name=name, linger_ms=linger_ms, batch_bytes=batch_bytes, compression=compression)
+    return Core(lambda: open_engine(address, **options), settings)
 
 
 def url_of(url: str | None) -> str:

@@ -48,11 +48,31 @@ class JsonCodec:
     def decoder(self, event_type: type[Event]) -> Callable[[bytes], Event]:
         """A decoder made for the class."""
         try:
-            return msgspec.json.Decoder(event_type).decode
+            decoder = msgspec.json.Decoder(event_type)
         except (TypeError, NameError) as error:
             raise DeclarationError(
                 f"event {event_type.__name__} has a field that JSON cannot carry: {error}"
             ) from error
+        foreign = _foreign_type(msgspec.inspect.type_info(event_type), set())
+        if foreign is not None:
+            raise DeclarationError(
+                f"event {event_type.__name__} has a field that JSON cannot carry: {foreign.__qualname__} is no type"
+                " that msgspec knows; use a Struct, a dataclass or plain types"
+            )
+        return decoder.decode
+
+
+def _foreign_type(found: object, seen: set[int]) -> type | None:
+    """The first class in a description of types (of `msgspec.inspect`) that msgspec could only carry with hooks."""
+    if isinstance(found, msgspec.inspect.CustomType):
+        return found.cls
+    parts: tuple[object, ...] = ()
+    if isinstance(found, tuple):
+        parts = found
+    elif isinstance(found, msgspec.inspect.Type | msgspec.inspect.Field) and id(found) not in seen:
+        seen.add(id(found))
+        parts = tuple(getattr(found, name) for name in found.__struct_fields__)
+    return next((cls for part in parts if (cls := _foreign_type(part, seen)) is not None), None)
 
 
 def _json() -> Codec:

@@ -6,7 +6,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Literal, TypeVar
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ from isthmus.client.producer import Producer, Receipt
 from isthmus.definition import QueueDefinition, TopicDefinition
 from isthmus.engines.base import Attributes, Engine, Source, Start
 from isthmus.errors import Closed, InvalidArgument, Unsupported
-from isthmus.limits import LEASE_RECORDS_MAX
+from isthmus.limits import BATCH_BYTES_MAX, LEASE_RECORDS_MAX
 from isthmus.record import Appended, Record
 
 E = TypeVar("E", bound=Event)
@@ -36,33 +36,71 @@ class Entry(Struct, frozen=True):
     attributes: Attributes | None
 
 
-class Core:
-    """See the module. `start` first; `close` flushes."""
+class Settings(Struct, frozen=True, kw_only=True):
+    """How a bus sends. `linger_ms` None: batches form while the one before is being made durable."""
 
-    def __init__(self, engine: Engine, producer: Producer, *, name: str | None, compression: str) -> None:
-        self.engine = engine
-        self.producer = producer
-        self.name = name
-        self._compression = compression
-        self._consumer = f"{name or 'bus'}-{os.getpid()}-{next(_NUMBERS)}"
-        self._declared: dict[Destination[Any], asyncio.Task[None]] = {}
+    name: str | None = None
+    linger_ms: int | None = None
+    batch_bytes: int = BATCH_BYTES_MAX
+    compression: str = "none"
+
+
+class Core:
+    """See the module. `start` first; `close` flushes. `open_engine` is called once, on the loop of `start`."""
+
+    def __init__(self, open_engine: Callable[[], Awaitable[Engine]], settings: Settings) -> None:
+        self.settings = settings
+        self._open_engine = open_engine
+        self._engine: Engine | None = None
+        self._producer: Producer | None = None
+        self._consumer = f"{settings.name or 'bus'}-{os.getpid()}-{next(_NUMBERS)}"
+        self._declaring: dict[Destination[Any], asyncio.Task[None]] = {}
         self._known: set[Destination[Any]] = set()
         self._sources: dict[str, list[Source]] = {}
         self._taken: dict[Taken[Any], Source] = {}
         self._reading: set[ReadLoop[Any]] = set()
-        self._closed = False
+
+    @property
+    def engine(self) -> Engine:
+        """The engine. Raises Closed: not started, or closed."""
+        if self._engine is None:
+            raise Closed("the bus")
+        return self._engine
+
+    @property
+    def producer(self) -> Producer:
+        """The producer. Raises Closed: not started, or closed."""
+        if self._producer is None:
+            raise Closed("the bus")
+        return self._producer
 
     async def start(self) -> None:
         """Open or connect the engine."""
-        await self.engine.start()
+        if self._engine is not None:
+            raise InvalidArgument("bus", "it has been started already")
+        engine = await self._open_engine()
+        try:
+            await engine.start()
+        except BaseException:
+            await engine.close()
+            raise
+        settings = self.settings
+        self._engine = engine
+        self._producer = Producer(
+            engine,
+            linger_ms=settings.linger_ms,
+            batch_bytes=settings.batch_bytes,
+            compression=settings.compression,
+        )
 
     async def close(self) -> None:
         """Flush, hand back what is held, stop what reads, close the engine; idempotent."""
-        if self._closed:
+        engine, producer = self._engine, self._producer
+        if engine is None or producer is None:
             return
-        self._closed = True
+        self._producer = None
         try:
-            await self.producer.close()
+            await producer.close()
             for taken in list(self._taken):
                 await self.finish(taken, done=False)
             for loop in list(self._reading):
@@ -70,7 +108,10 @@ class Core:
             for source in itertools.chain.from_iterable(self._sources.values()):
                 await source.close()
         finally:
-            await self.engine.close()
+            self._engine = None
+            self._sources.clear()
+            self._known.clear()
+            await engine.close()
 
     # ---- declaring ------------------------------------------------------------------------------------------------
 
@@ -84,12 +125,10 @@ class Core:
         """
         if destination in self._known:
             return
-        if self._closed:
-            raise Closed("the bus")
-        task = self._declared.get(destination)
+        task = self._declaring.get(destination)
         if task is None:
-            task = self._declared[destination] = asyncio.get_running_loop().create_task(self._declare(destination))
-            task.add_done_callback(lambda _: self._declared.pop(destination, None))
+            task = self._declaring[destination] = asyncio.get_running_loop().create_task(self._declare(destination))
+            task.add_done_callback(lambda _: self._declaring.pop(destination, None))
         # Shielded: one waiter that is cancelled must not undo it for the others.
         await asyncio.shield(task)
 
@@ -118,7 +157,7 @@ class Core:
         Raises:
             WrongEventType, InvalidArgument, Unsupported: see `Writer.records` and `attributes_of`.
         """
-        writer = destination.writer(self.name)
+        writer = destination.writer(self.settings.name)
         if not options:
             return Entry(destination, writer.records(events), None)
         timed: Any = dict(options)
@@ -134,7 +173,7 @@ class Core:
         """
         if not stream.compact:
             raise InvalidArgument("stream", f"{stream!r} keeps all events of a key, so there is nothing to delete")
-        return Entry(stream, [stream.writer(self.name).tombstone(key, headers)], None)
+        return Entry(stream, [stream.writer(self.settings.name).tombstone(key, headers)], None)
 
     async def send(self, entry: Entry) -> Receipt:
         """Publish and wait for the acknowledgement."""
@@ -173,7 +212,7 @@ class Core:
             receipts = await asyncio.gather(*map(self.send, entries))
             return tuple(run for receipt in receipts for run in receipt.appended)
         for entry in entries:
-            unit.publish(entry.destination.name, entry.records, entry.attributes, self._compression)
+            unit.publish(entry.destination.name, entry.records, entry.attributes, self.settings.compression)
         return tuple(await unit.submit())
 
     # ---- receiving ------------------------------------------------------------------------------------------------
@@ -215,7 +254,7 @@ class Core:
         try:
             await (taken.finish() if done else taken.give_back())
         finally:
-            self._sources[taken.queue_name].append(source)
+            self._sources.setdefault(taken.queue_name, []).append(source)
 
 
 def check_promises(engine: Engine, destination: Destination[Any]) -> None:

@@ -333,7 +333,13 @@ class Queue(Destination[E]):
 
     def promises(self) -> tuple[str, ...]:
         """See `Destination.promises`."""
-        asked = {"ordered": bool(self.key_fields), "ttl": self._ttl_ms is not None}
+        asked = {
+            "ordered": bool(self.key_fields),
+            "ttl": self._ttl_ms is not None,
+            "view": self.of is not None,
+            "retry": True,
+            "dead": self.dead is not None,
+        }
         return tuple(name for name, given in asked.items() if given)
 
     def dead_definition(self) -> QueueDefinition | None:

@@ -47,7 +47,6 @@ BLOCKS_KEPT: Final = 256
 """Header blocks whose meaning a reader remembers; they are few unless every event has an id of its own."""
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class EventMeta(msgspec.StructMeta):
     """Makes event classes: msgspec Structs that are frozen (so hashable) and keyword-only without saying so."""
 
@@ -80,7 +79,9 @@ def _type_name(name: str) -> str:
     return name
 
 
-class Event(msgspec.Struct, metaclass=EventMeta):
+# On the class and not on the metaclass: type checkers take the nearest one, and msgspec's Struct has one of its own.
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Event(msgspec.Struct, metaclass=EventMeta, frozen=True):
     """The root of all typed events: something that happened, immutable.
 
     Subclass it (or better `Notification` or `State`) and annotate the fields. The class name is the type name that

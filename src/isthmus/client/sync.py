@@ -41,6 +41,8 @@ class SyncBus:
 
     def start(self) -> None:
         """Open or connect the engine; `with` does it."""
+        if self._thread is not None:
+            raise InvalidArgument("bus", "it has been started already")
         self._thread = LoopThread()
         atexit.register(self.close)
         try:
