@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 from isthmus import definition
-from isthmus.broker import dead, publishing
+from isthmus.broker import publishing, redrive
 from isthmus.broker.access import Access, Session
 from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
 from isthmus.broker.groups import Coordinator
@@ -30,7 +30,7 @@ from isthmus.errors import (
     UnknownGroup,
     Unsupported,
 )
-from isthmus.lenses.queue.queue import Queue
+from isthmus.lenses.queue.queue import Dead, Queue
 from isthmus.lenses.queue.queue import Source as QueueSource
 from isthmus.lenses.stream.offsets import ConsumerGroup, committed
 from isthmus.lenses.stream.position import Progress
@@ -110,6 +110,11 @@ class Broker:
         await self.journal.stop()
         if self.journal.read_only is None:
             self.storage.unlock()
+
+    def abandon(self) -> None:
+        """Its event loop ended without closing it: let the directory go. What was acknowledged is on disk."""
+        self.journal.abandon()
+        self.storage.unlock()
 
     async def _forget_short_lived(self) -> None:
         """Objects that were to live as long as a process or session that is gone."""
@@ -470,7 +475,11 @@ class Broker:
 
     def _fly(self, topic: Topic, key: bytes, pending: Pending[list[Appended]]) -> None:
         topic.dedup_flying[key] = pending
-        pending.add_done_callback(lambda _: topic.dedup_flying.pop(key, None))
+
+        def landed(_: Pending[list[Appended]]) -> None:
+            topic.dedup_flying.pop(key, None)
+
+        pending.add_done_callback(landed)
 
     def _attributes(self, partition: Partition, base_offset: int, batch: bytes, time_ms: int) -> None:
         """A batch with queue attributes is durable: remember its de-duplication ids."""
@@ -654,7 +663,7 @@ class Broker:
             progress = Progress(floor, (), ())
             unit.fact(committed(group.id, partition, progress, now_ms=self.clock.now_ms()))
             rows.append((partition.index, floor))
-        unit.step(lambda: self._empty_group(namespace, group_name) and None, lambda: None)
+        unit.step(lambda: self._check_empty(group), lambda: None)
         await unit.submit()
         return rows
 
@@ -667,23 +676,42 @@ class Broker:
 
     def _empty_group(self, namespace: str, name: str) -> ConsumerGroup:
         group = self.catalog.group(namespace, name)
-        if group.members.describe().members:
-            raise GroupNotEmpty(name)
+        self._check_empty(group)
         return group
+
+    @staticmethod
+    def _check_empty(group: ConsumerGroup) -> None:
+        if group.members.describe().members:
+            raise GroupNotEmpty(group.name)
 
     # ---- queues ---------------------------------------------------------------------------------------------------
 
-    def bury(self, unit: Unit, queue: Queue, died: Sequence["dead.Dead"]) -> None:
+    def bury(self, unit: Unit, queue: Queue, died: Sequence[Dead]) -> None:
         """Add the dead letters of a queue to the unit that settles what they were."""
         declared = self.catalog.queue_sets[queue.id]
-        if died and declared.config.dead is not None:
-            target = self.catalog.topic(declared.namespace, declared.config.dead)
-            origin = {p.id: t.name for t in self.catalog.topics.values() for p in t.partitions} if died else {}
-            records = [
-                dead.letter(queue.name, origin.get(one.partition.id, ""), one, self.clock.now_ms()) for one in died
-            ]
-            for share in publishing.shares(target, records, self.clock.now_ms()):
-                share.partition.append(unit, share.batch)
+        if not died or declared.config.dead is None:
+            return
+        target, now_ms = self.catalog.topic(declared.namespace, declared.config.dead), self.clock.now_ms()
+        letters = [
+            redrive.letter(
+                one.record,
+                cause=f"{self.cause_of(one.partition, one.record.offset)}",
+                origin=f"{redrive.QUEUE}{queue.name}",
+                reason=one.reason,
+                traceback=one.traceback,
+                failed=one.failed,
+                now_ms=now_ms,
+            )
+            for one in died
+        ]
+        for share in publishing.shares(target, letters, now_ms):
+            share.partition.append(unit, share.batch)
+
+    def cause_of(self, partition_id: int, offset: int) -> str:
+        """How an event is named in headers and by `explain`: topic/partition/offset."""
+        topic = self.catalog.topic_of(partition_id)
+        name = topic.name if topic is not None else str(partition_id >> PARTITION_BITS)
+        return f"{name}/{partition_id & (1 << PARTITION_BITS) - 1}/{offset}"
 
 
 def settled(result: list[Appended]) -> Pending[list[Appended]]:

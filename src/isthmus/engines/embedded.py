@@ -4,14 +4,15 @@ One directory has one broker in a process: engines share it and count references
 the broker and keeps no state of records itself.
 """
 
+import asyncio
 import itertools
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal, Protocol, cast
 
-from isthmus.broker import describe, explain, redrive
+from isthmus.broker import redrive
 from isthmus.broker.access import Session
 from isthmus.broker.broker import Broker
-from isthmus.broker.member import Member, Owned, by_partition
+from isthmus.broker.member import Member, Owned
 from isthmus.broker.publishing import PLAIN, Options, Share, appended
 from isthmus.clock import Clock
 from isthmus.definition import DEFAULT_NAMESPACE, QueueDefinition, TopicDefinition
@@ -26,18 +27,25 @@ from isthmus.engines.base import (
     Start,
     Unit,
 )
-from isthmus.errors import AlreadyExists, InvalidArgument, LeaseLost
+from isthmus.engines.embedded_admin import EmbeddedAdmin
+from isthmus.errors import AlreadyExists, InvalidArgument
 from isthmus.lenses.queue.queue import Queue
 from isthmus.log import batch as batches
 from isthmus.log.journal import Unit as JournalUnit
 from isthmus.log.partition import Partition
-from isthmus.record import Appended, Leased, Record, StoredRecord
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView
+from isthmus.record import Appended, Lease, Leased, Record, StoredRecord
 
 NATIVE: Final = Capability(support="native")
 PROMISES: Final = (
     "unit delay ttl dedup ordered compact consumed extend retry dead redrive view seek explain gzip".split()
 )
+
+
+class Release(Protocol):
+    """How an engine gives its share of a broker back."""
+
+    async def give_back(self) -> None:
+        """Called once an engine is closed."""
 
 
 class EmbeddedEngine:
@@ -48,6 +56,7 @@ class EmbeddedEngine:
         self._broker = broker
         self._release = release
         self._session: Session | None = None
+        self._closed = False
         self._consumers = itertools.count(1)
         self._admin = EmbeddedAdmin(self)
         self.namespace = DEFAULT_NAMESPACE
@@ -92,6 +101,9 @@ class EmbeddedEngine:
 
     async def close(self) -> None:
         """End the session; the last engine closes the broker."""
+        if self._closed:
+            return
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             self._broker.end_session(session)
@@ -105,13 +117,13 @@ class EmbeddedEngine:
         if isinstance(definition, QueueDefinition):
             known = catalog.queue_names.get(key)
             if known is None:
-                await self._create(definition)
+                await self.create(definition)
             elif catalog.queue_sets[known].config != definition.config:
                 await self._alter(definition)
             return
         topic_id = catalog.topic_names.get(key)
         if topic_id is None:
-            await self._create(definition)
+            await self.create(definition)
             return
         old = catalog.topics[topic_id].set
         if old.queue is not None:
@@ -119,14 +131,12 @@ class EmbeddedEngine:
         if (old.config, old.partitions) != (definition.config, definition.partitions):
             await self._alter(definition)
 
-    async def _create(self, definition: TopicDefinition | QueueDefinition) -> None:
+    async def create(self, definition: TopicDefinition | QueueDefinition) -> None:
+        """Make it. Raises AlreadyExists."""
         if isinstance(definition, QueueDefinition):
-            await self._broker.create_queue(self.session, await self._resolved(definition))
+            await self._broker.create_queue(self.session, definition)
         else:
             await self._broker.create_topic(self.session, definition)
-
-    async def _resolved(self, definition: QueueDefinition) -> QueueDefinition:
-        return definition
 
     async def _alter(self, definition: TopicDefinition | QueueDefinition) -> None:
         try:
@@ -178,13 +188,6 @@ class EmbeddedEngine:
         """Consume a queue."""
         lens = self._broker.queue(self.namespace, queue)
         return QueueSource(self, queue, lens, f"{consumer}-{next(self._consumers)}")
-
-
-class Release:
-    """How an engine gives its share of a broker back."""
-
-    async def give_back(self) -> None:
-        """Called once an engine is closed."""
 
 
 def options_of(attributes: Attributes | None, compression: str) -> Options:
@@ -379,3 +382,86 @@ def owned_of(token: object) -> Owned:
     if not isinstance(token, Owned):
         raise InvalidArgument("received", "comes from another source")
     return token
+
+
+class QueueSource:
+    """A consumer of a queue, as a source. Its token is the lease."""
+
+    def __init__(self, engine: EmbeddedEngine, name: str, lens: Queue, consumer: str) -> None:
+        self._engine = engine
+        self._name = name
+        self._lens = lens
+        self._consumer = consumer
+        self._closed = asyncio.Event()
+        self._origins: dict[int, tuple[str, int]] = {}
+
+    async def receive(self, max_events: int, max_bytes: int, wait_ms: int) -> list[Received]:
+        """Lease up to `max_events`."""
+        if self._closed.is_set():
+            return []
+        session = self._engine.session
+        found = await self._lens.lease(
+            self._consumer, session.id, session.principal_id, max_events, max_bytes, wait_ms=wait_ms
+        )
+        if self._closed.is_set() and found:
+            await self.release([self._received(one) for one in found])
+            return []
+        return [self._received(one) for one in found]
+
+    def _received(self, one: Leased) -> Received:
+        lease = one.lease
+        topic, index = self._origin(lease.partition)
+        return Received(one.record, lease, topic, index, lease.acquired, lease.failed, lease.until_ms)
+
+    def _origin(self, partition: int) -> tuple[str, int]:
+        found = self._origins.get(partition)
+        if found is None:
+            topic = self._engine.broker.catalog.topic_of(partition)
+            found = self._origins[partition] = (topic.name if topic is not None else "", partition & 0xFFFF)
+        return found
+
+    def settle(self, unit: JournalUnit, received: Sequence[Received]) -> None:
+        """Add acknowledgements to a unit."""
+        self._lens.ack(unit, leases_of(received))
+
+    async def fail(self, received: Sequence[Received], delay_ms: int, reason: str) -> None:
+        """Count a failure; what reaches its limit dies in the same unit."""
+        unit = self._engine.broker.journal.unit()
+        died = await self._lens.fail(unit, leases_of(received), delay_ms, reason)
+        self._engine.broker.bury(unit, self._lens, died)
+        await unit.submit()
+
+    async def dead(self, received: Sequence[Received], reason: str, traceback: str) -> None:
+        """Copy to the dead letters and settle, in one unit."""
+        unit = self._engine.broker.journal.unit()
+        died = await self._lens.reject(unit, leases_of(received), reason, traceback)
+        self._engine.broker.bury(unit, self._lens, died)
+        await unit.submit()
+
+    async def release(self, received: Sequence[Received], delay_ms: int = 0) -> None:
+        """Hand back; what is no longer ours is passed over."""
+        unit = self._engine.broker.journal.unit()
+        self._lens.release(unit, leases_of(received), delay_ms)
+        if unit.changes:
+            await unit.submit()
+
+    async def extend(self, received: Sequence[Received], lease_ms: int) -> list[Received]:
+        """Renew."""
+        renewed = self._lens.extend(leases_of(received), lease_ms)
+        return [
+            Received(one.stored, lease, one.topic, one.partition, one.attempt, one.failed, lease.until_ms)
+            for one, lease in zip(received, renewed, strict=True)
+        ]
+
+    async def close(self) -> None:
+        """Stop taking; what is held is the caller's to settle or release."""
+        self._closed.set()
+        self._lens.wake()
+
+
+def leases_of(received: Sequence[Received]) -> list[Lease]:
+    """The tokens of queue deliveries."""
+    leases = [one.token for one in received]
+    if not all(isinstance(lease, Lease) for lease in leases):
+        raise InvalidArgument("received", "comes from another source")
+    return cast("list[Lease]", leases)

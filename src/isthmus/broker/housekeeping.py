@@ -1,0 +1,126 @@
+"""The one background loop: expiry of leases and lives, dead letters, retention, checkpoints, removal of dead segments.
+
+It decides nothing itself: it asks the lenses and the log what is due and puts it into units. A failure of the disk ends
+it (the journal is poisoned then and says so to every caller); any other error is a bug and is raised at `stop`.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from isthmus.errors import StorageError
+from isthmus.lenses.queue.queue import Queue
+from isthmus.log import checkpoint, facts, retention
+from isthmus.log.partition import Partition
+
+if TYPE_CHECKING:
+    from isthmus.broker.broker import Broker
+    from isthmus.broker.catalog import Topic
+
+
+class Housekeeping:
+    """See the module text."""
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        self._task: asyncio.Task[None] | None = None
+        self.paused = False
+
+    def start(self) -> None:
+        """Begin to look at regular times."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="isthmus-housekeeping")
+
+    async def stop(self) -> None:
+        """End the loop; raises what it ended with, if that was a bug."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+        except StorageError:
+            # The journal is poisoned and has told everybody who waited.
+            return
+
+    async def _run(self) -> None:
+        clock, every_ms = self._broker.clock, self._broker.options.housekeeping_ms
+        while True:
+            await clock.sleep_until(clock.monotonic_ms() + every_ms)
+            if not self.paused:
+                with clock.busy("housekeeping"):
+                    await self.once()
+
+    async def once(self) -> None:
+        """One round of everything."""
+        broker = self._broker
+        for queue in list(broker.catalog.queues.values()):
+            await self._expire(queue)
+        for topic in list(broker.catalog.topics.values()):
+            await self.trim(topic)
+        if broker.journal.checkpoint_due:
+            await checkpoint.take(broker.journal)
+        await self.sweep()
+
+    async def _expire(self, queue: Queue) -> None:
+        unit = self._broker.journal.unit()
+        died = await queue.expire(unit)
+        self._broker.bury(unit, queue, died)
+        if unit.changes:
+            await unit.submit()
+
+    async def trim(self, topic: "Topic") -> int:
+        """Move the log starts of a topic up as its retention says; returns how many offsets went."""
+        broker, config = self._broker, topic.set.config
+        if not (config.consumed or config.age_ms is not None or config.size_bytes is not None):
+            return 0
+        gone = 0
+        for partition in topic.partitions:
+            start = await retention.new_log_start(
+                partition,
+                config,
+                now_ms=broker.clock.now_ms(),
+                consumed_to=self._consumed_to(topic, partition) if config.consumed else None,
+            )
+            if start is not None and start[0] > partition.log_start:
+                gone += start[0] - partition.log_start
+                await self._trim_to(topic, partition, *start)
+        return gone
+
+    def _consumed_to(self, topic: "Topic", partition: Partition) -> int | None:
+        """Below it every declared reader is done; None while nobody has declared to read."""
+        broker = self._broker
+        groups, queues = broker.catalog.readers(topic)
+        uptime_ms = broker.clock.monotonic_ms() - broker.opened_ms
+        silent_ms = topic.set.config.silent_ms
+        floors = [queue.floor(partition) for queue in queues]
+        for group in groups:
+            progress = group.progress(partition)
+            if progress is not None and not group.is_silent(broker.clock.now_ms(), uptime_ms, silent_ms):
+                floors.append(progress.floor)
+        return min(floors) if floors else None
+
+    async def _trim_to(self, topic: "Topic", partition: Partition, log_start: int, reason: str) -> None:
+        broker = self._broker
+        unit = broker.journal.unit()
+        _, queues = broker.catalog.readers(topic)
+        for queue in queues:
+            queue.trimmed(unit, partition, log_start)
+        unit.fact(facts.Trimmed(partition.id, log_start, reason, broker.clock.now_ms()))
+        await unit.submit()
+
+    async def sweep(self, *, force: bool = False) -> int:
+        """Remove segments that are wholly dead and covered by both checkpoints; returns the bytes.
+
+        Args:
+            force: seal the active segment if it is dead, and take the checkpoints that removal waits for.
+        """
+        journal = self._broker.journal
+        if force or retention.active_is_dead(journal):
+            await retention.seal_dead_active(journal)
+        if force and retention.dead_segments(journal):
+            await checkpoint.take(journal)
+            await checkpoint.take(journal)
+        removable = retention.removable(journal)
+        return await retention.remove(journal, removable) if removable else 0

@@ -1,0 +1,60 @@
+"""From an address to an engine, importing only what the address needs.
+
+`memory://` is a store of its own, `memory://name` one that is shared by name in the process; `isthmus:///absolute/path`
+and plain paths are data directories; other schemes follow in later versions.
+"""
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from isthmus.clock import Clock
+from isthmus.engines.base import Engine
+from isthmus.errors import InvalidArgument, Unsupported
+
+if TYPE_CHECKING:
+    from isthmus.broker.broker import BrokerOptions
+
+LATER = {
+    "kafka": "Apache Kafka",
+    "amqp": "RabbitMQ",
+    "amqps": "RabbitMQ",
+    "sqs": "AWS SQS",
+    "kinesis": "AWS Kinesis",
+}
+
+
+async def open_engine(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    options: "BrokerOptions | None" = None,
+    read_only: bool = False,
+) -> Engine:
+    """The engine of an address, opened.
+
+    Args:
+        url: `memory://`, `memory://name`, `isthmus:///path`, or a path.
+        clock: for tests; only for a store that nobody has opened yet.
+        options: sizes of the store; only for one that nobody has opened yet.
+        read_only: look without taking the directory, also beside a process that holds it.
+
+    Raises:
+        InvalidArgument: not an address. Unsupported: an engine that comes later.
+        DirectoryInUse, NotAStore, FormatTooNew: see `Broker.open`.
+    """
+    from isthmus.engines import local  # noqa: PLC0415 - the broker is imported only where it is used
+
+    parts = urlsplit(url)
+    if parts.scheme in LATER:
+        raise Unsupported(f"engine {parts.scheme}:// ({LATER[parts.scheme]})", "it comes in a later version")
+    if parts.scheme == "memory":
+        return await local.open_memory(url, parts.netloc + parts.path, clock, options)
+    if parts.scheme == "isthmus":
+        if parts.netloc:
+            raise Unsupported("a server at isthmus://host:port", "it comes in a later version; use isthmus:///path")
+        return await local.open_directory(url, parts.path, clock, options, read_only=read_only)
+    if parts.scheme and "://" in url:
+        raise InvalidArgument("url", f"{parts.scheme}:// is no engine; use memory://, isthmus:///path or a path")
+    if not url:
+        raise InvalidArgument("url", "is empty; use memory://, isthmus:///path or a path")
+    return await local.open_directory(url, url, clock, options, read_only=read_only)

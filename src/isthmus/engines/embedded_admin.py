@@ -1,0 +1,173 @@
+"""Administration of a broker in the same process: the port's `Admin`. Each method looks up, asks the broker, answers."""
+
+from typing import TYPE_CHECKING, Final
+
+from isthmus.broker import describe, explain, redrive
+from isthmus.definition import QueueDefinition, TopicDefinition
+from isthmus.engines.base import Start
+from isthmus.errors import InvalidArgument, UnknownPartition, UnknownQueue
+from isthmus.lenses.queue.queue import Queue
+from isthmus.record import Leased
+from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView
+
+if TYPE_CHECKING:
+    from isthmus.engines.embedded import EmbeddedEngine
+
+REDRIVE_BATCH: Final = 256
+"""Dead letters that are moved in one unit."""
+
+REDRIVE_BYTES: Final = 4 * 1024 * 1024
+REDRIVE_LEASE_MS: Final = 60_000
+
+
+class EmbeddedAdmin:
+    """See `engines/base.py`."""
+
+    def __init__(self, engine: "EmbeddedEngine") -> None:
+        self._engine = engine
+
+    async def topics(self) -> list[TopicView]:
+        """All topics by name."""
+        catalog = self._engine.broker.catalog
+        found = [topic for topic in catalog.topics.values() if topic.set.namespace == self._engine.namespace]
+        return [describe.topic_view(catalog, topic) for topic in sorted(found, key=lambda each: each.name)]
+
+    async def queues(self) -> list[QueueView]:
+        """All queues by name."""
+        catalog = self._engine.broker.catalog
+        found = [key for key, declared in catalog.queue_sets.items() if declared.namespace == self._engine.namespace]
+        views = [describe.queue_view(catalog, catalog.queues[key]) for key in found if key in catalog.queues]
+        return sorted(views, key=lambda view: view.name)
+
+    async def topic(self, name: str) -> TopicView:
+        """One topic."""
+        return describe.topic_view(self._engine.broker.catalog, self._engine.broker.topic(self._engine.namespace, name))
+
+    async def queue(self, name: str) -> QueueView:
+        """One queue."""
+        return describe.queue_view(self._engine.broker.catalog, self._queue(name))
+
+    def _queue(self, name: str) -> Queue:
+        return self._engine.broker.queue(self._engine.namespace, name)
+
+    async def create(self, definition: TopicDefinition | QueueDefinition) -> None:
+        """Make it."""
+        await self._engine.create(definition)
+
+    async def alter(self, definition: TopicDefinition | QueueDefinition) -> None:
+        """Change it."""
+        if isinstance(definition, QueueDefinition):
+            await self._engine.broker.alter_queue(self._engine.session, definition)
+        else:
+            await self._engine.broker.alter_topic(self._engine.session, definition)
+
+    async def remove(self, name: str) -> None:
+        """Remove it."""
+        await self._engine.broker.remove_topic(self._engine.session, self._engine.namespace, name)
+
+    async def groups(self, topic: str | None = None) -> list[GroupView]:
+        """All groups, or those of a topic."""
+        broker = self._engine.broker
+        if topic is not None:
+            broker.topic(self._engine.namespace, topic)
+        uptime_ms = broker.clock.monotonic_ms() - broker.opened_ms
+        views = [
+            describe.group_view(broker.catalog, group, broker.clock, uptime_ms)
+            for group in broker.catalog.groups.values()
+            if group.namespace == self._engine.namespace
+        ]
+        kept = [view for view in views if topic is None or any(row.topic == topic for row in view.partitions)]
+        return sorted(kept, key=lambda view: view.name)
+
+    async def seek(self, group: str, topic: str, to: Start) -> list[tuple[int, int]]:
+        """Move a group."""
+        return await self._engine.broker.seek(self._engine.session, self._engine.namespace, group, topic, to)
+
+    async def remove_group(self, group: str) -> None:
+        """Forget a group."""
+        await self._engine.broker.remove_group(self._engine.session, self._engine.namespace, group)
+
+    async def peek(self, queue: str, count: int) -> list[PeekedRecord]:
+        """Look without taking."""
+        catalog = self._engine.broker.catalog
+        found = []
+        for one in await self._queue(queue).peek(count):
+            topic = catalog.topic_of(one.partition)
+            found.append(
+                PeekedRecord(
+                    topic=topic.name if topic is not None else "",
+                    partition=one.partition & 0xFFFF,
+                    record=one.record,
+                    state=one.state,
+                    acquired=one.acquired,
+                    failed=one.failed,
+                    due_ms=one.due_ms,
+                )
+            )
+        return found
+
+    async def purge(self, queue: str) -> int:
+        """Settle all that is not leased."""
+        unit = self._engine.broker.journal.unit()
+        count = self._queue(queue).purge(unit)
+        if unit.changes:
+            await unit.submit()
+        return count
+
+    async def dead_letters(self, queue: str, count: int) -> list[DeadLetter]:
+        """Unsettled dead letters."""
+        return [redrive.view(one.topic, one.partition, one.record) for one in await self.peek(queue, count)]
+
+    async def redrive(self, queue: str, count: int | None = None) -> int:
+        """Move dead letters home, up to REDRIVE_BATCH in one unit."""
+        lens, session = self._queue(queue), self._engine.session
+        moved = 0
+        while count is None or moved < count:
+            wanted = REDRIVE_BATCH if count is None else min(REDRIVE_BATCH, count - moved)
+            leased = await lens.lease(
+                "redrive", session.id, session.principal_id, wanted, REDRIVE_BYTES, lease_ms=REDRIVE_LEASE_MS, wait_ms=0
+            )
+            if not leased:
+                break
+            await self._move_home(lens, leased)
+            moved += len(leased)
+        return moved
+
+    async def _move_home(self, lens: Queue, leased: list[Leased]) -> None:
+        """One unit: settled here, appended there; if it cannot be, all of it stays here."""
+        broker, session = self._engine.broker, self._engine.session
+        unit = broker.journal.unit()
+        try:
+            for one in leased:
+                target, group = self._home(one)
+                record = redrive.revived(one.record, group)
+                broker.add(session, unit, broker.topic(self._engine.namespace, target), [record])
+            lens.ack(unit, [one.lease for one in leased])
+            await unit.submit()
+        except BaseException:
+            back = broker.journal.unit()
+            lens.release(back, [one.lease for one in leased])
+            await back.submit()
+            raise
+
+    def _home(self, one: Leased) -> tuple[str, str | None]:
+        """The topic to append to, and the stream group that it is for: a queue's own topic, or the group's stream."""
+        origin, topic = redrive.home_of(one.record)
+        if origin.startswith(redrive.GROUP):
+            return topic, origin.removeprefix(redrive.GROUP)
+        if origin.startswith(redrive.QUEUE):
+            name = origin.removeprefix(redrive.QUEUE)
+            if (self._engine.namespace, name) not in self._engine.broker.catalog.queue_names:
+                raise UnknownQueue(name)
+            return name, None
+        raise InvalidArgument("redrive", f"the record at offset {one.record.offset} is not a dead letter of ours")
+
+    async def explain(self, topic: str, partition: int, offset: int) -> list[LifeStep]:
+        """The life of one event."""
+        broker = self._engine.broker
+        found = broker.topic(self._engine.namespace, topic)
+        if not 0 <= partition < len(found.partitions):
+            raise UnknownPartition(topic, partition, len(found.partitions))
+        place = found.partitions[partition]
+        steps = await broker.journal.run(lambda: explain.life_of(broker.journal, broker.catalog, place, offset))
+        return explain.first_of_each(steps)
