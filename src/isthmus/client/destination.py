@@ -63,7 +63,7 @@ class Destination(ABC, Generic[E]):
 
     @property
     def types(self) -> tuple[type[Event], ...]:
-        """The event classes, in the order of the declaration; checked when first asked for.
+        """The event classes, by type name; checked when first asked for.
 
         Raises:
             DeclarationError: the type argument is missing, or a type, the key or the codec does not go with it.
@@ -379,7 +379,8 @@ def _declared_types(destination: Destination[Any]) -> tuple[type[Event], ...]:
             )
         if each not in found:
             found.append(each)
-    return tuple(found)
+    # Sorted, because typing gives A | B for B | A when that was written first somewhere else in the program.
+    return tuple(sorted(found, key=event_type))
 
 
 def _members(annotation: object) -> list[object]:
