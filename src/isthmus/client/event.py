@@ -36,7 +36,6 @@ Headers = Mapping[str, str | bytes]
 
 HEADER_TYPE: Final = "ce_type"
 HEADER_ID: Final = "ce_id"
-HEADER_TIME: Final = "ce_time"
 
 KEY_SEPARATOR: Final = b"\x1f"
 RESERVED_PREFIX: Final = "isthmus-"
