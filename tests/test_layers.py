@@ -45,13 +45,24 @@ ROOMS: Final = (
     Room(PURE_LOG, f"{LEAF} {PURE_LOG}"),
     Room("log.storage", LEAF),
     # A partition and a segment ask little of the journal that holds them, and name it as a protocol of their own.
+    Room("log.scan log.files", f"{LEAF} {PURE_LOG} log.storage"),
+    Room("log.tail log.pending", LEAF),
     Room("log.partition", f"{LEAF} {PURE_LOG}"),
-    Room("log.segment", f"{LEAF} {PURE_LOG} log.storage log.partition"),
+    Room("log.segment", f"{LEAF} {PURE_LOG} log.storage log.scan log.files log.partition"),
+    Room("log.promotion", f"{LEAF} {PURE_LOG} log.tail log.pending log.partition log.segment"),
+    Room("log.unit", f"{LEAF} {PURE_LOG} log.pending log.partition log.promotion"),
     Room("log.commit", f"{LEAF} {PURE_LOG} log.storage log.segment"),
-    Room("log.journal", f"{LEAF} {PURE_LOG} log.storage log.segment log.commit log.partition"),
+    Room(
+        "log.journal",
+        f"{LEAF} {PURE_LOG} log.storage log.files log.tail log.pending log.segment log.commit log.partition"
+        " log.promotion log.unit",
+    ),
     # Opening builds the journal, and a checkpoint reads it; so both stand above it.
     Room("log.checkpoint", f"{LEAF} {PURE_LOG} log.storage log.journal"),
-    Room("log.recovery", f"{LEAF} {PURE_LOG} log.storage log.segment log.commit log.journal log.checkpoint"),
+    Room(
+        "log.recovery",
+        f"{LEAF} {PURE_LOG} log.storage log.scan log.segment log.commit log.promotion log.journal log.checkpoint",
+    ),
     Room("log.retention", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition"),
     Room("log.compaction", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition log.retention"),
     # Two lenses, which never see each other; what decides is pure and sees the leaf only.

@@ -53,6 +53,9 @@ UNIT_BYTES_MAX: Final = 16 * MIB
 UNIT_ENTRIES_MAX: Final = 65_535
 """Entries of one atomic unit."""
 
+STEP_BYTES_MAX: Final = 256
+"""What the facts that a step of a unit adds at submit may take, unless it says otherwise."""
+
 PLACEMENTS_MAX: Final = 4_096
 """Partitions that one stored batch can stand in."""
 
@@ -70,6 +73,9 @@ SEGMENT_BYTES_MAX: Final = 1024 * MIB
 RESERVE_BYTES_MAX: Final = 16 * MIB
 """Ballast that acknowledgements may use on a full disk: one segment, at most this."""
 
+DISK_RETRY_MS: Final = 1_000
+"""After this long a disk that had no room for the next segment is asked again."""
+
 PENDING_BYTES_MAX: Final = 32 * MIB
 """Bytes submitted to the journal and not yet written; above it publishing is refused with `Overloaded`."""
 
@@ -81,6 +87,9 @@ TAIL_CACHE_BYTES: Final = 32 * MIB
 
 INDEX_CACHE_BYTES: Final = 8 * MIB
 """Loaded parts of index sidecars."""
+
+OPEN_FILES_MAX: Final = 128
+"""Segment and sidecar files of one store that are open for reading at the same time."""
 
 READ_AHEAD_ENTRIES: Final = 32
 """Entries whose pages are asked for ahead of a catch-up read."""
@@ -140,7 +149,17 @@ QUEUE_WINDOW_MAX: Final = 120_000
 """Unsettled records admitted per partition of a queue."""
 
 QUEUE_DELAYED_MAX: Final = 1_000_000
-"""Delayed records of one queue."""
+"""Delayed records of one queue; while there are more, no further ones are read."""
+
+QUEUE_AGES_MAX: Final = 64
+"""Points in time that a queue with a time to live remembers: it is kept to a 64th of itself."""
+
+QUEUE_PAGE_BYTES: Final = 64 * KIB
+QUEUE_PAGES_MAX: Final = 16
+"""Size and number of the pieces of a partition that a queue keeps at hand for its next hand-overs."""
+
+QUEUE_CONSUMERS_MAX: Final = 10_000
+"""Consumers that wait for records of one queue at the same time."""
 
 LEASE_RECORDS_MAX: Final = 10_000
 """Records of one lease call."""
@@ -182,11 +201,32 @@ HANDLER_BATCH_DELIVERIES: Final = 64
 HANDLER_BATCH_MS: Final = 5
 """Time after which a hop into the handler thread ends though deliveries are left."""
 
+HELD_EVENTS_MAX: Final = 1_024
+"""Deliveries that one consumer of an app holds: received and not yet settled. A list handler may hold two lists."""
+
+HELD_BYTES_MAX: Final = 16 * MIB
+"""Bytes of keys and values of those deliveries above which no more are received."""
+
+OUTPUT_BYTES_MAX: Final = 4 * MIB
+"""Bytes of handlers' outputs that wait to be published, above which a consumer's handlers wait."""
+
+WORKERS_MAX: Final = 1_000
+"""Handler runs side by side in one consumer of an app."""
+
 ENRICH_CACHE_MAX: Final = 10_000
 """Answers that an enrich function keeps."""
 
 ENRICH_CONCURRENCY: Final = 8
 """Upstream calls of one enrich function at a time."""
+
+ENRICH_TTL_MS: Final = 3_600_000
+"""How long an answer is kept for those who read the same change later."""
+
+ENRICH_FAILURES_OPEN: Final = 5
+"""Failed upstream calls in a row after which the upstream service is left alone."""
+
+ENRICH_OPEN_MS: Final = 10_000
+"""How long it is left alone before one call tries again."""
 
 SHUTDOWN_MS: Final = 30_000
 """Time that running handlers get to finish at shutdown."""

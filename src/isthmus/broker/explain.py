@@ -3,6 +3,7 @@
 It scans what segments still hold, from the event's own entry on, and interprets facts for people. It changes nothing.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ from isthmus.log import format as form
 from isthmus.log.headers import header_value
 from isthmus.log.journal import Journal
 from isthmus.log.partition import Partition
-from isthmus.log.recovery import GroupReader
+from isthmus.log.scan import Group
+from isthmus.log.segment import Segment
 from isthmus.ranges import RangeSet
 from isthmus.record import StoredRecord
 from isthmus.views import LifeStep
@@ -60,17 +62,15 @@ def _entries(journal: Journal, partition: int, offset: int) -> Iterator[_Entry]:
         if bounds is not None and bounds[1] <= offset:
             # Facts about an offset come after its record.
             continue
-        try:
-            reader = GroupReader(segment.file(), segment.first_lsn, journal.checksums)
-        except FileNotFoundError:
-            continue
-        for group in reader.chain(segment.first_lsn):
-            if group.end_lsn > journal.written_lsn:
-                return
-            lsn = group.header.first_lsn + form.GROUP_HEADER_BYTES
-            for view in form.iter_entries(group.body) or ():
-                payload = group.body[view.payload_start : view.payload_start + view.payload_length]
-                yield _Entry(lsn + view.position, group.header.time_ms, view, payload)
+        for group in _groups(segment):
+            for lsn, view, payload in group.entries():
+                yield _Entry(lsn, group.header.time_ms, view, payload)
+
+
+def _groups(segment: Segment) -> Iterator[Group]:
+    # Retention may be faster than the reader of this answer.
+    with contextlib.suppress(FileNotFoundError):
+        yield from segment.groups()
 
 
 def _record_steps(entry: _Entry, partition: int, offset: int, name: str) -> Iterator[LifeStep]:

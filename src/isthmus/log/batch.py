@@ -55,6 +55,9 @@ HEADER_BYTES: Final = 61
 BASE_OFFSET_MAX: Final = 2**63 - 2**31 - 1
 """The largest base offset: whatever the last offset delta, the offset after the batch still fits 64 bits."""
 
+GAP_OFFSETS_MAX: Final = 2**31
+"""What one batch can own: its last offset delta has 31 bits."""
+
 CODEC_NAMES: Final = ("none", "gzip", "snappy", "lz4", "zstd")
 """The codecs of the format, each at the place of its number in the attributes."""
 
@@ -330,6 +333,31 @@ def rebuild(batch: bytes, records: Sequence[StoredRecord]) -> bytes:
         count=len(records),
     )
     return _seal(kept, b"".join(parts))
+
+
+def gap(base_offset: int, end_offset: int) -> bytes:
+    """A batch without records that owns these offsets: what a reader gets where no record is any more.
+
+    Raises:
+        InvalidArgument: no offsets, more than `GAP_OFFSETS_MAX`, or a base offset that cannot be.
+    """
+    if not 0 < end_offset - base_offset <= GAP_OFFSETS_MAX:
+        raise InvalidArgument("end_offset", f"{end_offset} is not 1 to {GAP_OFFSETS_MAX} above {base_offset}")
+    head = BatchHeader(
+        base_offset=base_offset,
+        batch_length=0,
+        leader_epoch=-1,
+        crc=0,
+        attributes=0,
+        last_offset_delta=end_offset - base_offset - 1,
+        base_timestamp_ms=-1,
+        max_timestamp_ms=-1,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        count=0,
+    )
+    return _seal(head, b"")
 
 
 def _record_body(record: StoredRecord, head: BatchHeader) -> bytes:

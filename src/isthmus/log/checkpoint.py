@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import google_crc32c
 
+from isthmus.errors import StorageError
 from isthmus.limits import CHECKPOINT_BYTES_MAX, CHECKPOINT_SLICE_MS
 from isthmus.log import facts
 from isthmus.log import format as form
@@ -83,11 +84,14 @@ def decode(checksums: form.Checksums, name: str, data: bytes) -> Checkpoint | No
 
 
 def load(storage: Storage, checksums: form.Checksums, name: str) -> Checkpoint | None:
-    """Read and validate a checkpoint file; None when it is damaged."""
+    """Read and validate a checkpoint file; None when it is damaged.
+
+    Raises:
+        OSError: it could not be read.
+    """
     try:
         return decode(checksums, name, read_all(storage, name, CHECKPOINT_BYTES_MAX))
-    except OSError:
-        # An unreadable checkpoint is a damaged one: the other is tried, and the caller reports it.
+    except StorageError:  # longer than any that was written
         return None
 
 
@@ -121,7 +125,7 @@ async def _export(journal: "Journal") -> list[bytes]:
 def _store(storage: Storage, name: str, content: bytes) -> None:
     replace(storage, name, content)
     old = listed(storage)[KEPT:]
-    for name in old:
-        storage.unlink(name)
+    for surplus in old:
+        storage.unlink(surplus)
     if old:
         storage.sync_folder(FOLDER)

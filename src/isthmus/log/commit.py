@@ -1,8 +1,8 @@
 """The commit: one write and one sync for all units that wait, on one thread, with two marks.
 
 `Writer` owns the active segment file while a commit is in flight and is the only caller of write and sync on it;
-`CommitThread` runs it for real disks; a storage that has no disk to wait for is committed to inline. Neither touches the
-state of partitions or lenses: they report, and the journal promotes on the loop.
+`CommitThread` runs it for real disks; a storage that has no disk to wait for is committed to inline. Neither touches
+the state of partitions or lenses: they report, and the journal promotes on the loop.
 
 Invariants:
     C1: at most one commit is in flight.
@@ -15,17 +15,19 @@ Invariants:
 
 import errno
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from isthmus.clock import Clock
-from isthmus.limits import GROUP_BYTES_TARGET, RESERVE_BYTES_MAX
+from isthmus.limits import DISK_RETRY_MS, GROUP_BYTES_TARGET, RESERVE_BYTES_MAX
 from isthmus.log import facts
 from isthmus.log import format as form
 from isthmus.log.storage import File, Storage, write_all
 
+R = TypeVar("R")
 JOURNAL: Final = "journal"
 SPARE: Final = "journal/spare"
 RESERVE: Final = "reserve"
@@ -33,8 +35,8 @@ SEGMENT_SUFFIX: Final = ".log"
 SEGMENT_OPENED_BYTES_MAX: Final = 128
 """Bytes of the entry that opens a segment, at most."""
 
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""The errno values that mean "no room"."""
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
+"""The errno values that mean "no room": on the disk, in the quota, among the open files. Trying again may help."""
 
 
 def segment_name(first_lsn: int) -> str:
@@ -42,26 +44,57 @@ def segment_name(first_lsn: int) -> str:
     return f"{JOURNAL}/{first_lsn:020d}{SEGMENT_SUFFIX}"
 
 
-def allocate(storage: Storage, name: str, size: int) -> None:
-    """Make a file of that many zero bytes whose space is taken and whose size is durable."""
-    file = storage.open(name, write=True, create=not storage.exists(name))
+def allocate(storage: Storage, name: str, size: int) -> File:
+    """Make a file of at least that many bytes, the new ones zero, whose space is taken and whose size is durable.
+
+    Raises:
+        OSError: nothing is left of a file that is new.
+    """
+    existed = storage.exists(name)
+    file = storage.open(name, write=True, create=not existed)
     try:
         file.allocate(size)
         file.sync()
-    finally:
+    except OSError:
         file.close()
+        if not existed:
+            storage.unlink(name)
+        raise
+    return file
 
 
 class Encoded(Protocol):
-    """A unit as the commit sees it: its entries, their bytes, and whether they must be synced."""
+    """A unit as the commit sees it: its entries, their bytes, whether they must be synced, or begin a new segment."""
 
     entries: list[bytes]
     size: int
     sync: bool
+    roll: bool
 
 
-@dataclass(slots=True)
-class Rolled:
+class Order(Enum):
+    """What else the commit can be asked to do."""
+
+    MARK = "write an empty group that records the durable LSN"
+    TOP_UP = "make the spare segment and the reserve, if they are missing"
+    STOP = "commit what waits, record the durable LSN, and end"
+
+
+class Space(NamedTuple):
+    """Room for what comes, in bytes: left in the active segment, in the pre-allocated next one, in the reserve.
+
+    `publish` is what publishers may use of the active segment: nothing when it is the reserve. `full`: when last tried,
+    the disk had no room for the next segment.
+    """
+
+    active: int = 0
+    spare: int = 0
+    reserve: int = 0
+    publish: int = 0
+    full: bool = False
+
+
+class Rolled(NamedTuple):
     """A segment was sealed at `end_lsn` and a new one opened there."""
 
     end_lsn: int
@@ -70,7 +103,7 @@ class Rolled:
 
 @dataclass(slots=True)
 class Committed:
-    """What one commit did: units lie one after the other from `units_lsn`; both marks after it."""
+    """What one commit did: units lie one after the other from `units_lsn`; both marks after it, and the room left."""
 
     units: Sequence[Encoded]
     units_lsn: int = 0
@@ -78,8 +111,7 @@ class Committed:
     durable_lsn: int = 0
     time_ms: int = 0
     rolled: Rolled | None = None
-    room_bytes: int = 0
-    spare_bytes: int = 0
+    space: Space = field(default_factory=Space)
     error: Exception | None = None
 
 
@@ -87,8 +119,8 @@ class Committed:
 class Writer:
     """The writing end of the journal; see the module text.
 
-    Args of the constructor: where the active segment stands after recovery. `room` is how many bytes the active
-    segment can still take, `spare_bytes` how large the pre-allocated next one is (0: there is none).
+    Args of the constructor: where the active segment stands after recovery. `capacity` is the size of its file.
+    `marked` says that nothing was written since the durable LSN was recorded, `dirty` that a sync is owed.
     """
 
     storage: Storage
@@ -104,48 +136,66 @@ class Writer:
     prev_crc: int
     durable_lsn: int
     time_ms: int = 0
+    spare: File | None = None
     spare_bytes: int = 0
+    reserve_bytes: int = 0
     fresh: bool = False
-    dirty: bool = field(default=False)
+    dirty: bool = False
+    marked: bool = False
+    full: bool = False
+    on_reserve: bool = False
+    _next_try_ms: int = 0
 
     @property
     def end_lsn(self) -> int:
         """The LSN of the next group."""
         return self.first_lsn + self.position
 
+    @property
+    def space(self) -> Space:
+        """The room that is left."""
+        active = self.capacity - self.position
+        return Space(active, self.spare_bytes, self.reserve_bytes, 0 if self.on_reserve else active, self.full)
+
     def commit(self, units: Sequence[Encoded]) -> Committed:
-        """Write the units as one group; with none, write an empty group that records the durable LSN.
+        """Write the units as one group; with none, an empty group that records the durable LSN, if there is room.
 
         Raises:
             OSError: as the storage does; the caller must not call again (C4).
         """
         done = Committed(units)
         entries = [entry for unit in units for entry in unit.entries]
-        size = form.GROUP_HEADER_BYTES + sum(map(len, entries))
-        if self.position + size > self.capacity:
+        size = form.GROUP_HEADER_BYTES + sum(map(len, entries)) + self.fresh * SEGMENT_OPENED_BYTES_MAX
+        if any(unit.roll for unit in units) or (units and self.position + size > self.capacity):
             done.rolled = self._roll(size)
         head = 0
         if self.fresh:
             opened = self._segment_opened()
             entries.insert(0, opened)
-            head, size = len(opened), size + len(opened)
+            head = len(opened)
             self.fresh = False
         if not units and self.dirty:
             self._sync()
-        self.time_ms = max(self.time_ms, self.clock.now_ms())
-        lsn = self.end_lsn
-        buffers, self.prev_crc = form.encode_group(
-            self.checksums, lsn, self.durable_lsn, self.epoch, self.prev_crc, self.time_ms, entries
-        )
-        self._write(buffers, size, sync=not units or any(unit.sync for unit in units))
-        done.units_lsn = lsn + form.GROUP_HEADER_BYTES + head
+        if units or self.position + form.GROUP_HEADER_BYTES <= self.capacity:
+            self.time_ms = max(self.time_ms, self.clock.now_ms())
+            done.units_lsn = self.end_lsn + form.GROUP_HEADER_BYTES + head
+            buffers, self.prev_crc = form.encode_group(
+                self.checksums, self.end_lsn, self.durable_lsn, self.epoch, self.prev_crc, self.time_ms, entries
+            )
+            self._write(buffers, sync=not units or any(unit.sync for unit in units))
+        self.marked = not units
+        return self.report(done)
+
+    def report(self, done: Committed) -> Committed:
+        """Fill in where the journal stands now."""
         done.written_lsn, done.durable_lsn, done.time_ms = self.end_lsn, self.durable_lsn, self.time_ms
+        done.space = self.space
         return done
 
-    def _write(self, buffers: Sequence[bytes], size: int, *, sync: bool) -> None:
+    def _write(self, buffers: Sequence[bytes], *, sync: bool) -> None:
         in_one_call = sync and not self.dirty
         write_all(self.file, buffers, self.position, sync=in_one_call)
-        self.position += size
+        self.position += sum(map(len, buffers))
         if in_one_call:
             self.durable_lsn = self.end_lsn
         elif sync:
@@ -162,18 +212,42 @@ class Writer:
         fact = facts.SegmentOpened(self.store, self.first_lsn, self.capacity, self.clock.now_ms())
         return form.encode_fact_entry(self.checksums, 0, facts.encode(fact))
 
-    def _roll(self, size: int) -> Rolled:
-        self.seal()
-        self.first_lsn, self.position = self.end_lsn, 0
+    # ---- segments -----------------------------------------------------------------------------------------------
+
+    def _roll(self, size: int) -> Rolled | None:
+        """Go on in a new segment with room for a group of that size.
+
+        One that is still empty is not sealed but made larger: two segments cannot have the same name.
+
+        Raises:
+            OSError: among others ENOSPC when even the reserve is too small.
+        """
         # The first group of a segment carries one more entry.
-        needed = max(self.segment_bytes, size + SEGMENT_OPENED_BYTES_MAX)
-        if self.spare_bytes < needed:
-            self._make_spare_or_use_reserve(needed)
-        self.file = self.storage.open(SPARE, write=True)
-        self.capacity, self.spare_bytes, self.fresh = self.spare_bytes, 0, True
-        self.storage.rename(SPARE, segment_name(self.first_lsn))
+        needed = size + SEGMENT_OPENED_BYTES_MAX
+        if self.position == 0:
+            self.file.allocate(max(needed, self.capacity))
+            self.file.sync()
+            self.capacity = self.file.size()
+            return None
+        self.seal()
+        self.first_lsn, self.position, self.fresh = self.end_lsn, 0, True
+        source = SPARE if self.spare_bytes >= needed or self._make_spare(needed) else self._reserve_for(needed)
+        self.storage.rename(source, segment_name(self.first_lsn))
         self.storage.sync_folder(JOURNAL)
+        self._use(source)
         return Rolled(self.first_lsn, self.file)
+
+    def _use(self, source: str) -> None:
+        """Write to what was the spare, or the reserve."""
+        self.on_reserve = source == RESERVE
+        if self.on_reserve or self.spare is None:
+            # It left the folder of the reserve, too.
+            self.storage.sync_folder("")
+            self.file = self.storage.open(segment_name(self.first_lsn), write=True)
+            self.capacity, self.reserve_bytes = self.reserve_bytes, 0
+        else:
+            self.file, self.capacity = self.spare, self.spare_bytes
+            self.spare, self.spare_bytes = None, 0
 
     def seal(self) -> None:
         """Sync and truncate the active segment to what is used (C3)."""
@@ -181,48 +255,73 @@ class Writer:
         self.file.truncate(self.position)
         self.file.sync()
 
-    def make_spare(self, size: int | None = None) -> bool:
-        """Pre-allocate the next segment; False when the disk has no room for it.
+    def top_up(self) -> bool:
+        """Make the spare segment and the reserve where they are missing; False when there was nothing to do.
 
         A full disk is met here, where nothing is in doubt, and not inside a group.
 
         Raises:
             OSError: anything but a full disk.
         """
-        wanted = size or self.segment_bytes
-        try:
-            allocate(self.storage, SPARE, wanted)
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            if self.storage.exists(SPARE):
-                self.storage.unlink(SPARE)
+        if self.spare_bytes and self.reserve_bytes:
             return False
-        self.spare_bytes = wanted
+        now_ms = self.clock.monotonic_ms()
+        if now_ms < self._next_try_ms:
+            return False
+        self.full = not self.spare_bytes and not self._make_spare(self.segment_bytes)
+        if not self.full and not self.reserve_bytes:
+            self._make_reserve()
+        if not (self.spare_bytes and self.reserve_bytes):
+            self._next_try_ms = now_ms + DISK_RETRY_MS
         return True
 
-    def make_reserve(self) -> bool:
-        """Keep ballast that acknowledgements can use when the disk is full; False when there is no room for it."""
-        if self.storage.exists(RESERVE):
-            return True
-        try:
-            allocate(self.storage, RESERVE, min(self.segment_bytes, RESERVE_BYTES_MAX))
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            if self.storage.exists(RESERVE):
-                self.storage.unlink(RESERVE)
+    def close(self) -> None:
+        """Close the spare; the active segment belongs to the journal."""
+        if self.spare is not None:
+            self.spare.close()
+
+    def _make_spare(self, needed: int) -> bool:
+        """Pre-allocate the next segment, or make it larger; whether it has room for a group of that size now."""
+        size = max(needed, self.segment_bytes)
+        file = self._allocated(SPARE, size)
+        if file is None:
             return False
+        if self.spare is not None:
+            self.spare.close()
+        self.spare, self.spare_bytes = file, size
         return True
 
-    def _make_spare_or_use_reserve(self, needed: int) -> None:
-        if self.make_spare(needed):
-            return
-        if self.storage.exists(RESERVE):
+    def _make_reserve(self) -> None:
+        """Keep ballast that acknowledgements can use when the disk is full."""
+        size = min(self.segment_bytes, RESERVE_BYTES_MAX)
+        file = self._allocated(RESERVE, size)
+        if file is not None:
+            file.close()
+            self.reserve_bytes = size
+
+    def _reserve_for(self, needed: int) -> str:
+        """The disk is full: the ballast, whose space is taken already, becomes the next segment.
+
+        When it is too small, its space may still be what was missing.
+        """
+        self.full = True
+        if self.reserve_bytes >= needed:
+            return RESERVE
+        if self.reserve_bytes:
             self.storage.unlink(RESERVE)
-            if self.make_spare(needed):
-                return
-        raise OSError(errno.ENOSPC, "no room for the next segment of the journal, the reserve is used up")
+            self.reserve_bytes = 0
+            if self._make_spare(needed):
+                return SPARE
+        raise OSError(errno.ENOSPC, "no room for the next segment of the journal, and the reserve is used up")
+
+    def _allocated(self, name: str, size: int) -> File | None:
+        """The file, open; None for a full disk."""
+        try:
+            return allocate(self.storage, name, size)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            return None
 
 
 class CommitThread:
@@ -234,80 +333,74 @@ class CommitThread:
     def __init__(self, writer: Writer, report: Callable[[Committed], None]) -> None:
         self._writer = writer
         self._report = report
-        self._jobs: SimpleQueue[Encoded | None] = SimpleQueue()
-        self._held: Encoded | None = None
-        self._target = min(GROUP_BYTES_TARGET, writer.segment_bytes // 2)
+        self._jobs: SimpleQueue[Encoded | Order] = SimpleQueue()
+        self._held: Encoded | Order | None = None
         self._thread = threading.Thread(target=self._run, name="isthmus-commit", daemon=True)
         self._thread.start()
 
-    def submit(self, unit: Encoded) -> None:
-        """Queue a unit; one without entries asks for an empty group (the idle marker) and a spare segment."""
-        self._jobs.put(unit)
+    def submit(self, job: Encoded | Order) -> None:
+        """Queue a unit or an order; they are done in the order of these calls."""
+        self._jobs.put(job)
 
     def stop(self) -> None:
-        """Commit what is queued, then end the thread; returns when it has ended."""
-        self._jobs.put(None)
+        """Commit what is queued, record the durable LSN, end the thread; returns when it has ended."""
+        self._jobs.put(Order.STOP)
         self._thread.join()
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            first = self._held or self._jobs.get()
-            if first is None:
-                return
-            taken, stopping = self._gather(first)
-            for done in (commit_once(self._writer, taken), top_up(self._writer)):
-                if done is not None:
-                    self._report(done)
-                    if done.error is not None:
-                        self._fail_the_rest(done.error)
-                        return
+        job: Encoded | Order | None = None
+        while job is not Order.STOP:
+            job, self._held = self._held or self._jobs.get(), None
+            units = [] if isinstance(job, Order) else self._gather(job)
+            for done in perform(self._writer, job, units):
+                self._report(done)
+                if done.error is not None:
+                    self._fail_the_rest(job, done.error)
+                    return
 
-    def _gather(self, first: Encoded) -> tuple[list[Encoded], bool]:
-        """Whole units up to the target size of a group, or one larger unit; and whether the queue's end was met."""
-        taken, size, self._held = [first], first.size, None
-        while size < self._target:
+    def _gather(self, first: Encoded) -> list[Encoded]:
+        """Whole units up to the target size of a group, or one larger unit, up to the next order."""
+        taken, size = [first], first.size
+        target = min(GROUP_BYTES_TARGET, self._writer.segment_bytes // 2)
+        while size < target and not taken[-1].roll:
             try:
-                unit = self._jobs.get_nowait()
+                job = self._jobs.get_nowait()
             except Empty:
                 break
-            if unit is None:
-                return taken, True
-            size += unit.size
-            if size > self._target:
-                self._held = unit
+            if isinstance(job, Order) or job.roll or size + job.size > target:
+                self._held = job
                 break
-            taken.append(unit)
-        return taken, False
+            size += job.size
+            taken.append(job)
+        return taken
 
-    def _fail_the_rest(self, error: Exception) -> None:
+    def _fail_the_rest(self, job: Encoded | Order, error: Exception) -> None:
         """Report every unit that still comes as failed, until told to stop (C4)."""
-        if self._held is not None:
-            self._report(Committed([self._held], error=error))
-        while (unit := self._jobs.get()) is not None:
-            self._report(Committed([unit], error=error))
+        while job is not Order.STOP:
+            job, self._held = self._held or self._jobs.get(), None
+            if not isinstance(job, Order):
+                self._report(Committed([job], error=error))
 
 
-def commit_once(writer: Writer, units: Sequence[Encoded]) -> Committed:
-    """One commit; a failed call is reported, not raised."""
+def perform(writer: Writer, job: Encoded | Order, units: Sequence[Encoded] = ()) -> Iterator[Committed]:
+    """Do one thing, then see to the room for the next; what there is to report about each.
+
+    What is durable is reported before the next segment is made, so that nobody waits for that. After a report with an
+    error the writer must not be used any more (C4).
+    """
+    done: Committed | None = None
+    if job is not Order.TOP_UP and not (job is Order.STOP and writer.marked):
+        done = _tried(lambda: writer.commit(units), units)
+        yield done
+    if job is not Order.STOP and (done is None or done.error is None):
+        done = _tried(lambda: writer.report(Committed(())) if writer.top_up() else None, ())
+        if done is not None:
+            yield done
+
+
+def _tried(work: Callable[[], R], units: Sequence[Encoded]) -> R | Committed:
+    """A failed call is reported, not raised: the waiters must hear of it, whatever failed."""
     try:
-        done = writer.commit([unit for unit in units if unit.entries])
-        done.units = units
-        done.room_bytes, done.spare_bytes = writer.capacity - writer.position, writer.spare_bytes
-    except Exception as error:  # noqa: BLE001 - whatever failed, the waiters must hear of it and the store is poisoned
+        return work()
+    except Exception as error:  # noqa: BLE001 - see above
         return Committed(units, error=error)
-    return done
-
-
-def top_up(writer: Writer) -> Committed | None:
-    """Make the spare segment and the reserve where they are missing; reports the new room, None when nothing changed."""
-    if writer.spare_bytes > 0:
-        return None
-    try:
-        if writer.make_spare():
-            writer.make_reserve()
-    except Exception as error:  # noqa: BLE001 - as in commit_once
-        return Committed((), error=error)
-    report = Committed((), written_lsn=writer.end_lsn, durable_lsn=writer.durable_lsn, time_ms=writer.time_ms)
-    report.room_bytes, report.spare_bytes = writer.capacity - writer.position, writer.spare_bytes
-    return report

@@ -71,7 +71,8 @@ class LossAccepted(Fact, frozen=True, array_like=True, gc=False, tag=5):
 
 class PartitionState(Fact, frozen=True, array_like=True, gc=False, tag=6):
     """All that the log knows of a partition, for checkpoints: `epochs` are (epoch, first offset) rows, `producers`
-    are (id, epoch, ((first sequence, last sequence, base offset), ...)) rows."""
+    are (id, epoch, ((first sequence, last sequence, base offset), ...)) rows.
+    """
 
     partition: int
     log_start: int
@@ -193,7 +194,8 @@ class GroupRemoved(Fact, frozen=True, array_like=True, gc=False, tag=41):
 
 class Committed(Fact, frozen=True, array_like=True, gc=False, tag=42):
     """A group's whole position in one partition: all below `floor` is done, and `done` above it; `attempts` are
-    (offset, failures, due in ms since 1970 UTC) rows of what failed and comes again."""
+    (offset, failures, due in ms since 1970 UTC) rows of what failed and comes again.
+    """
 
     group: int
     partition: int
@@ -301,7 +303,7 @@ AnyFact = (
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(AnyFact)
+_decoder: msgspec.msgpack.Decoder[AnyFact] = msgspec.msgpack.Decoder(AnyFact)
 _PREFIX = bytes([FACT_VERSION])
 
 

@@ -10,11 +10,12 @@ Invariants:
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from isthmus import limits
 from isthmus.clock import Clock
@@ -22,27 +23,51 @@ from isthmus.definition import Level
 from isthmus.errors import (
     Closed,
     Damaged,
-    InvariantError,
+    OffsetOutOfRange,
     Overloaded,
     ReadOnly,
+    StorageError,
     StorageFull,
     StorePoisoned,
-    UnitTooLarge,
 )
 from isthmus.log import batch as batches
 from isthmus.log import commit, facts
 from isthmus.log import format as form
+from isthmus.log.files import Files
 from isthmus.log.index import IndexCache, Row
 from isthmus.log.partition import BatchAt, Partition
+from isthmus.log.pending import Pending as Pending
+from isthmus.log.promotion import Applier, Promotion
+from isthmus.log.promotion import Placed as Placed
 from isthmus.log.segment import Names, Segment, row_flags
 from isthmus.log.storage import Storage
+from isthmus.log.tail import TailCache
+from isthmus.log.unit import Unit as Unit
 
 T = TypeVar("T")
-Applier = Callable[[Any, int], None]
-Placed = tuple[Partition, int, int]
-"""A partition with the base offset and the record count of a batch that was placed in it."""
+Exporter = Callable[[], Iterable[facts.Fact]]
+"""Gives the facts that rebuild a part's applied state."""
 
-_UNIT_OVERHEAD: Final = form.GROUP_HEADER_BYTES
+_FACTS_SHARE: Final = 4
+"""Units without records may go on until pending bytes are this part over the bound for publishers."""
+
+_FRAME_BYTES: Final = form.GROUP_HEADER_BYTES
+"""What a unit takes besides its entries, if no other shares its group."""
+
+_SPARES_FREE: Final = 2
+"""So many segments must fit on the disk besides what is pending, if that goes beyond what is pre-allocated."""
+
+_OPENING_BYTES: Final = form.GROUP_HEADER_BYTES + 2 * commit.SEGMENT_OPENED_BYTES_MAX
+"""What a new segment takes before its first unit."""
+
+
+class Orphan(NamedTuple):
+    """A partition of which only records are left: `name` as its segments tell it, the offsets that they hold."""
+
+    partition: int
+    name: tuple[str, str, int, bytes] | None
+    first_offset: int
+    end_offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,257 +80,6 @@ class JournalOptions:
     pending_bytes_max: int = limits.PENDING_BYTES_MAX
 
 
-class Pending(Generic[T]):
-    """What was submitted and is not promoted yet. Await it for the result; cancelling a waiter withdraws nothing."""
-
-    __slots__ = ("_callbacks", "_result", "done", "error")
-
-    def __init__(self) -> None:
-        self.done = False
-        self.error: Exception | None = None
-        self._result: T | None = None
-        self._callbacks: list[Callable[[Pending[T]], None]] | None = None
-
-    def result(self) -> T:
-        """The result; raises what the commit failed with, or InvariantError before it is done."""
-        if self.error is not None:
-            raise self.error
-        if not self.done:
-            raise InvariantError("the result of a unit was asked for before it was durable")
-        return self._result  # type: ignore[return-value]  # set whenever done without error
-
-    def add_done_callback(self, callback: "Callable[[Pending[T]], None]") -> None:
-        """Call back when it is done; at once when it is."""
-        if self.done:
-            callback(self)
-        elif self._callbacks is None:
-            self._callbacks = [callback]
-        else:
-            self._callbacks.append(callback)
-
-    def settle(self, result: T | None, error: Exception | None = None) -> None:
-        """Finish it; for the journal, and for whoever builds on a unit with a result of another shape."""
-        self.done, self._result, self.error = True, result, error
-        callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
-            callback(self)
-
-    def __await__(self) -> Generator[Any, None, T]:
-        if not self.done:
-            future = asyncio.get_running_loop().create_future()
-            self.add_done_callback(lambda _: None if future.done() else future.set_result(None))
-            yield from future
-        return self.result()
-
-
-class _Records:
-    """A batch of a unit on its way: where it goes, and where it went."""
-
-    __slots__ = ("attributes", "bases", "batch", "header", "partitions", "principal")
-
-    def __init__(self, partitions: Sequence[Partition], batch: bytes, *, attributes: bool, principal: int) -> None:
-        self.partitions = partitions
-        self.batch = batch
-        self.header = batches.header(batch)
-        self.attributes = attributes
-        self.principal = principal
-        self.bases: list[int] = []
-
-    @property
-    def size(self) -> int:
-        return form.entry_length(len(self.partitions), len(self.batch))
-
-    @property
-    def count(self) -> int:
-        """Offsets that it takes, which are more than its records when it was compacted."""
-        return self.header.last_offset_delta + 1
-
-    @property
-    def flags(self) -> int:
-        return (
-            form.ENTRY_ATTRIBUTES * self.attributes
-            + form.ENTRY_TRANSACTIONAL * self.header.transactional
-            + form.ENTRY_CONTROL * self.header.control
-        )
-
-    def place(self, checksums: form.Checksums) -> bytes:
-        """Reserve the offsets and encode the entry."""
-        count = self.count
-        self.bases = [partition.reserve(count) for partition in self.partitions]
-        first = self.partitions[0]
-        self.batch = batches.place(self.batch, self.bases[0], first.leader_epoch)
-        placements = [(partition.id, base) for partition, base in zip(self.partitions, self.bases, strict=True)]
-        return form.encode_entry(checksums, form.RECORDS, self.flags, self.principal, placements, self.batch)
-
-
-class Unit:
-    """What becomes durable together or not at all. Nothing has happened until `submit`."""
-
-    __slots__ = ("_facts", "_journal", "_records", "_steps", "entries", "pending", "size", "sync")
-
-    def __init__(self, journal: "Journal") -> None:
-        self._journal = journal
-        self._records: list[_Records] = []
-        self._facts: list[tuple[facts.Fact, int]] = []
-        self._steps: list[tuple[Callable[[], None] | None, Callable[[], None]]] = []
-        self.entries: list[bytes] = []
-        self.size = 0
-        self.sync = False
-        self.pending: Pending[list[Placed]] = Pending()
-
-    def records(
-        self, partitions: Sequence[Partition], batch: bytes, *, attributes: bool = False, principal: int = 0
-    ) -> None:
-        """Add one batch that stands in every one of the partitions (fan-out when there are several).
-
-        Raises:
-            InvalidBatch: the bytes are not one record batch.
-            UnitTooLarge: more than PLACEMENTS_MAX partitions.
-        """
-        if len(partitions) > limits.PLACEMENTS_MAX:
-            raise UnitTooLarge(len(partitions), limits.PLACEMENTS_MAX, "partitions of one batch")
-        self._records.append(_Records(partitions, batch, attributes=attributes, principal=principal))
-        self.sync = self.sync or any(partition.level == "fsync" for partition in partitions)
-
-    def fact(self, fact: facts.Fact, level: Level = "fsync", principal: int = 0) -> None:
-        """Add a fact; at `written` it does not ask for a sync of its own."""
-        self._facts.append((fact, principal))
-        self.sync = self.sync or level == "fsync"
-
-    def step(self, check: Callable[[], None] | None, reserve: Callable[[], None]) -> None:
-        """Add a decision: at submit all checks run first and may refuse; then all reserve, and may add facts."""
-        self._steps.append((check, reserve))
-
-    @property
-    def changes(self) -> bool:
-        """Whether anything was added to it."""
-        return bool(self._records or self._facts or self._steps)
-
-    def submit(self) -> Pending[list[Placed]]:
-        """Check, reserve, and hand it to the commit; the result says where the batches went, in order.
-
-        Raises:
-            UnitTooLarge, StorageFull, Overloaded, ReadOnly, Damaged, StorePoisoned, Closed: nothing was reserved.
-            RequestError: whatever a check of a step raised; nothing was reserved.
-        """
-        journal = self._journal
-        size = sum(records.size for records in self._records)
-        self._check(size)
-        journal.admit(size)
-        for check, _ in self._steps:
-            if check is not None:
-                check()
-        for _, reserve in self._steps:
-            reserve()
-        checksums = journal.checksums
-        self.entries = [records.place(checksums) for records in self._records]
-        self.entries += [
-            form.encode_fact_entry(checksums, principal, facts.encode(fact)) for fact, principal in self._facts
-        ]
-        self.size = sum(map(len, self.entries))
-        journal.enqueue(self)
-        return self.pending
-
-    def _check(self, size: int) -> None:
-        if size + 64 * len(self._facts) > limits.UNIT_BYTES_MAX:
-            raise UnitTooLarge(size, limits.UNIT_BYTES_MAX, "bytes")
-        count = len(self._records) + len(self._facts)
-        if count > limits.UNIT_ENTRIES_MAX:
-            raise UnitTooLarge(count, limits.UNIT_ENTRIES_MAX, "entries")
-
-    def promote(self, lsn: int, promotion: "Promotion") -> int:
-        """Move applied state: index rows, high watermarks, facts. Returns the LSN behind the unit."""
-        entries = iter(self.entries)
-        placed: list[Placed] = []
-        for records in self._records:
-            length = len(next(entries))
-            for partition, base in zip(records.partitions, records.bases, strict=True):
-                promotion.records(partition, base, lsn, length, records.flags, records.header)
-                placed.append((partition, base, records.count))
-            promotion.remember(lsn, records.batch)
-            if records.attributes:
-                promotion.attributes(records.partitions, records.bases, records.batch)
-            lsn += length
-        for fact, _ in self._facts:
-            promotion.fact(fact, lsn)
-            lsn += len(next(entries))
-        promotion.settled.append((self.pending, placed))
-        return lsn
-
-
-class Promotion:
-    """What one commit group changes, live or in replay: applied first, told to watchers and waiters afterwards."""
-
-    def __init__(self, journal: "Journal", segment: Segment, time_ms: int) -> None:
-        self._journal = journal
-        self._segment = segment
-        self.time_ms = time_ms
-        self.moved: dict[int, Partition] = {}
-        self.settled: list[tuple[Pending[list[Placed]], list[Placed]]] = []
-
-    def records(  # noqa: PLR0913 - a row of the index
-        self, partition: Partition, base: int, lsn: int, length: int, flags: int, header: batches.BatchHeader
-    ) -> None:
-        """A batch stands in a partition: index it and move the high watermark."""
-        end = base + header.last_offset_delta + 1
-        self._segment.add(partition.id, base, end, lsn, length, flags, header.max_timestamp_ms)
-        if header.producer_id >= 0:
-            partition.remember_producer(header, base)
-        partition.promote(end, length)
-        self.moved[partition.id] = partition
-
-    def remember(self, lsn: int, batch: bytes) -> None:
-        """Keep the bytes for readers that are at the end."""
-        self._journal.cache.put(lsn, batch)
-
-    def attributes(self, partitions: Sequence[Partition], bases: Sequence[int], batch: bytes) -> None:
-        """Tell who keeps de-duplication windows of a batch with queue attributes."""
-        hook = self._journal.attributes_hook
-        if hook is not None:
-            for partition, base in zip(partitions, bases, strict=True):
-                hook(partition, base, batch, self.time_ms)
-
-    def fact(self, fact: facts.Fact, lsn: int) -> None:
-        """A fact is as durable as it asked to be: its owner applies it."""
-        applier = self._journal.appliers.get(type(fact))
-        if applier is not None:
-            applier(fact, lsn)
-
-    def finish(self) -> None:
-        """Resolve the waiters, then wake the watchers."""
-        for pending, placed in self.settled:
-            pending.settle(placed)
-        for partition in self.moved.values():
-            partition.wake()
-
-
-class TailCache:
-    """The newest batches by LSN, bounded in bytes; the oldest goes first."""
-
-    __slots__ = ("_batches", "_bytes", "_bytes_max")
-
-    def __init__(self, bytes_max: int) -> None:
-        self._batches: OrderedDict[int, bytes] = OrderedDict()
-        self._bytes = 0
-        self._bytes_max = bytes_max
-
-    def put(self, lsn: int, batch: bytes) -> None:
-        """Keep a batch; a larger one than the whole cache is not kept."""
-        self._batches[lsn] = batch
-        self._bytes += len(batch)
-        while self._bytes > self._bytes_max:
-            self._bytes -= len(self._batches.popitem(last=False)[1])
-
-    def get(self, lsn: int) -> bytes | None:
-        """The batch whose entry is at that LSN, if it is still here."""
-        return self._batches.get(lsn)
-
-    def drop_below(self, lsn: int) -> None:
-        """Forget what a removed segment held."""
-        while self._batches and next(iter(self._batches)) < lsn:
-            self._bytes -= len(self._batches.popitem(last=False)[1])
-
-
 class Journal:
     """One store's journal; see the module text. Opened by `recovery.open_journal`."""
 
@@ -314,10 +88,11 @@ class Journal:
         self.clock = clock
         self.options = options or JournalOptions()
         self.appliers: dict[type[facts.Fact], Applier] = {}
-        self.exporters: list[Callable[[], Iterable[facts.Fact]]] = []
-        self.exporters_after: list[Callable[[], Iterable[facts.Fact]]] = []
+        self.exporters: list[Exporter] = []
+        self.exporters_after: list[Exporter] = []
         self.attributes_hook: Callable[[Partition, int, bytes, int], None] | None = None
         self.names_hook: Callable[[int], tuple[str, str, int, bytes] | None] | None = None
+        self.orphans_hook: Callable[[Sequence[Orphan]], Iterable[facts.Fact]] | None = None
         self.partitions: dict[int, Partition] = {}
         self.segments: list[Segment] = []
         self.removed: list[tuple[int, int]] = []
@@ -335,21 +110,25 @@ class Journal:
         self.durable_lsn = 0
         self.time_ms = 0
         self.pending_bytes = 0
-        self.room_bytes = 0
-        self.spare_bytes = 0
+        self.space = commit.Space()
         self.error: StorePoisoned | None = None
         self.closed = False
         self.cache = TailCache(self.options.tail_cache_bytes)
         self.index_cache = IndexCache(limits.INDEX_CACHE_BYTES)
+        self.files = Files(storage)
         self.work: ThreadPoolExecutor | None = None
         self._writer: commit.Writer | None = None
         self._thread: commit.CommitThread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._inline: deque[Unit | commit.Order] = deque()
+        self._committing = False
         self._marked = True
         self._marker_armed = False
         self._last_commit_ms = 0
         self._roomless: list[asyncio.Future[object]] = []
-        self._background: set[asyncio.Future[None]] = set()
+        self._background: set[asyncio.Task[Exception | None]] = set()
+        self._stopping: asyncio.Future[None] | None = None
+        self._asked_for_room = False
         self.register(facts.PartitionState, self._apply_partition_state)
         self.register(facts.Trimmed, self._apply_trim)
         self.register(facts.SegmentsRemoved, self._apply_segments_removed)
@@ -383,7 +162,13 @@ class Journal:
         return {key: name for key, name in named if name is not None}
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run something that waits for the disk on a work thread, or here when there is no disk to wait for."""
+        """Run something that waits for the disk on a work thread, or here when there is no disk to wait for.
+
+        Raises:
+            Closed: the journal was stopped.
+        """
+        if self.closed:
+            raise Closed(self.storage.directory)
         if self.storage.inline:
             return work()
         with self.clock.busy("work for the journal"):
@@ -400,25 +185,15 @@ class Journal:
         grown = self.applied_lsn - (self.checkpoints[-1] if self.checkpoints else 0)
         return grown >= max(self.options.checkpoint_bytes, limits.CHECKPOINT_GROWTH_FACTOR * self.checkpoint_bytes)
 
-    def in_background(self, work: Callable[[], None]) -> None:
-        """Run something on a work thread (here where there is none); if it fails, the journal is poisoned."""
-        if self.work is None:
-            work()
-            return
-        loop = asyncio.get_running_loop()
-        busy = self.clock.busy("background work of the journal")
-        busy.__enter__()
-        future = loop.run_in_executor(self.work, work)
-        self._background.add(future)
+    @property
+    def ended(self) -> StorageError | None:
+        """Why nothing new will ever be readable here; None while something may."""
+        return self.error or (Closed(self.storage.directory) if self.closed else None)
 
-        def finished(done: "asyncio.Future[None]") -> None:
-            self._background.discard(done)
-            busy.__exit__(None, None, None)
-            error = None if done.cancelled() else done.exception()
-            if isinstance(error, Exception):
-                self._poison(commit.Committed((), error=error))
-
-        future.add_done_callback(finished)
+    @property
+    def writable(self) -> bool:
+        """Whether files may be written: a writer was made, and nothing has failed."""
+        return self._writer is not None and self.error is None
 
     def export(self) -> Iterator[facts.Fact]:
         """The shortest list of facts that rebuilds all applied state: the parts' own, then the log's."""
@@ -432,11 +207,17 @@ class Journal:
         yield facts.SegmentsRemoved(tuple(self.removed))
         yield from self.accepted
 
+    def forget(self) -> None:
+        """Begin a recovery anew; what was applied stays, since facts set absolute values."""
+        self.files.close()
+        self.segments, self.checkpoints, self.damage = [], [], ()
+
+    # ---- the log's own facts ------------------------------------------------------------------------------------
+
     def _apply_partition_state(self, state: facts.PartitionState, _lsn: int) -> None:
         partition = self.partitions.get(state.partition)
-        if partition is None:
-            partition = self.add_partition(state.partition, "fsync")
-        partition.apply_state(state)
+        if partition is not None:
+            partition.apply_state(state)
 
     def _apply_trim(self, fact: facts.Trimmed, _lsn: int) -> None:
         partition = self.partitions.get(fact.partition)
@@ -452,7 +233,15 @@ class Journal:
             self.accepted.append(fact)
 
     def _apply_opened(self, fact: facts.StoreOpened, _lsn: int) -> None:
-        self.epoch, self.boot_id = max(self.epoch, fact.epoch), fact.boot_id
+        if fact.epoch >= self.epoch:
+            self.epoch, self.boot_id = fact.epoch, fact.boot_id
+
+    def given_up_until(self, lsn: int) -> int:
+        """Where the range ends that an operator gave up and that holds an LSN; the LSN itself when there is none."""
+        for start, end in merge_ranges(row for loss in self.accepted for row in loss.ranges):
+            if start <= lsn < end:
+                return end
+        return lsn
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
@@ -471,49 +260,94 @@ class Journal:
         if self.read_only is not None:
             raise ReadOnly(self.storage.directory, self.read_only)
 
-    def admit(self, record_bytes: int) -> None:
-        """Raises what stands against a unit with that many bytes of records; 0 passes the bounds for publishers."""
+    def admit(self, record_bytes: int, fact_bytes: int) -> None:
+        """Raises what stands against a unit of that size. Units without records may use what publishers may not.
+
+        Raises:
+            StorePoisoned, Closed, Damaged, ReadOnly: nothing can be written.
+            Overloaded: too many bytes wait for the disk; `room` waits until they do not.
+            StorageFull: the disk has no room for the next segment.
+        """
         self.check_open()
-        if record_bytes == 0:
+        limit = self.options.pending_bytes_max
+        if not record_bytes:
+            limit += limit // _FACTS_SHARE
+        size = record_bytes + fact_bytes + _FRAME_BYTES
+        if self.pending_bytes and self.pending_bytes + size > limit:
+            raise Overloaded("bytes that wait for the disk", limit)
+        needed = self.pending_bytes + size
+        if needed <= (self.space.publish if record_bytes else self.space.active):
             return
-        if self.pending_bytes and self.pending_bytes + record_bytes > self.options.pending_bytes_max:
-            raise Overloaded("bytes that wait for the disk", self.options.pending_bytes_max)
-        if self.spare_bytes == 0 and self.pending_bytes + record_bytes + _UNIT_OVERHEAD > self.room_bytes:
-            raise StorageFull(self.storage.directory, self.options.segment_bytes)
+        if needed + _OPENING_BYTES > self.space.spare:
+            self._admit_without_spare(needed + _OPENING_BYTES, size, for_records=record_bytes > 0)
+
+    def _admit_without_spare(self, needed: int, size: int, *, for_records: bool) -> None:
+        """Neither the active segment nor the next has room for all that is pending and this."""
+        space, segment_bytes = self.space, self.options.segment_bytes
+        if space.full:
+            self._ask_for_room()
+            if for_records or needed > space.reserve:
+                raise StorageFull(self.storage.directory, segment_bytes)
+        elif self.storage.free_bytes() < needed + _SPARES_FREE * segment_bytes:
+            if size + _OPENING_BYTES > segment_bytes:
+                # It gets a segment of its own size, which nobody makes before it is asked for.
+                raise StorageFull(self.storage.directory, needed)
+            if for_records:
+                raise Overloaded("bytes that wait for the next segment", segment_bytes)
+
+    def _ask_for_room(self) -> None:
+        """Have a full disk looked at again: nothing else may come that would do it."""
+        if not self._asked_for_room:
+            self._asked_for_room = True
+            self._submit(commit.Order.TOP_UP)
 
     async def room(self) -> None:
-        """Wait until publishers may go on: pending bytes are below the low mark."""
-        while self.pending_bytes > limits.PENDING_BYTES_LOW and self.error is None:
+        """Wait until publishers that were refused with `Overloaded` may go on; at once when nothing is in the way."""
+        while not self._has_room:
             future = asyncio.get_running_loop().create_future()
             self._roomless.append(future)
             await future
 
+    @property
+    def _has_room(self) -> bool:
+        if self.error is not None or self.closed:
+            return True
+        return self.pending_bytes <= limits.PENDING_BYTES_LOW and (self.space.spare > 0 or self.space.full)
+
     def enqueue(self, unit: Unit) -> None:
         """Hand a unit to the commit; called by `Unit.submit` after everything is reserved."""
-        self.pending_bytes += unit.size
+        self.pending_bytes += unit.size + _FRAME_BYTES
         self._marked = False
-        if self._thread is not None:
-            self._thread.submit(unit)
-        else:
-            self._commit_inline([unit])
-        self._arm_marker()
+        self._submit(unit)
+        if not self._marker_armed:
+            self._arm_marker(self.clock.monotonic_ms() + limits.IDLE_MARKER_MS)
+
+    def seal_active(self) -> Pending[list[Placed]]:
+        """Begin a new segment, so that the active one can be removed when nothing in it is needed any more.
+
+        Raises:
+            StorageFull, ReadOnly, Damaged, StorePoisoned, Closed: nothing was done.
+        """
+        unit = self.unit()
+        unit.roll = unit.sync = True
+        return unit.submit()
 
     def start(self, writer: commit.Writer) -> None:
         """Begin to take units; called once by recovery, which made the writer. Needs a running loop for a disk."""
         self._writer = writer
         self.written_lsn = writer.end_lsn
         self.durable_lsn = writer.durable_lsn
-        self.room_bytes, self.spare_bytes = writer.capacity - writer.position, writer.spare_bytes
+        self.space = writer.space
         if not self.storage.inline:
-            self.attach()
+            self._loop = asyncio.get_running_loop()
+            self.work = ThreadPoolExecutor(limits.THREADS_WORK, thread_name_prefix="isthmus-work")
+            self._thread = commit.CommitThread(writer, self._report)
 
-    def attach(self) -> None:
-        """Bind to the running loop and start the threads."""
-        if self._writer is None:
-            raise InvariantError("a journal is attached before it is recovered")
-        self._loop = asyncio.get_running_loop()
-        self.work = ThreadPoolExecutor(limits.THREADS_WORK, thread_name_prefix="isthmus-work")
-        self._thread = commit.CommitThread(self._writer, self._report)
+    def _submit(self, job: Unit | commit.Order) -> None:
+        if self._thread is not None:
+            self._thread.submit(job)
+        else:
+            self._commit_inline(job)
 
     def _report(self, done: commit.Committed) -> None:
         """On the commit thread: hand over to the loop."""
@@ -521,43 +355,93 @@ class Journal:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._promote, done)
 
-    def _commit_inline(self, units: Sequence[commit.Encoded]) -> None:
-        if self._writer is None:
-            raise InvariantError("a unit was submitted before the journal was recovered")
-        for done in (commit.commit_once(self._writer, units), commit.top_up(self._writer)):
-            if done is not None:
-                self._promote(done)
+    def _commit_inline(self, job: Unit | commit.Order) -> None:
+        """Commit at once; what is submitted while results are told waits its turn, so that all is told in order."""
+        self._inline.append(job)
+        if self._committing or self._writer is None:
+            return
+        self._committing = True
+        try:
+            while self._inline:
+                self._commit_one(self._writer, self._inline.popleft())
+        finally:
+            self._committing = False
+
+    def _commit_one(self, writer: commit.Writer, job: Unit | commit.Order) -> None:
+        units = [] if isinstance(job, commit.Order) else [job]
+        if self.error is not None:
+            self._poison(units, self.error)
+            return
+        for done in commit.perform(writer, job, units):
+            self._promote(done)
 
     def _promote(self, done: commit.Committed) -> None:
         self.clock.stir()
+        units = [unit for unit in done.units if isinstance(unit, Unit)]
         if done.error is not None or self.error is not None:
-            self._poison(done)
+            self._poison(units, done.error)
             return
+        try:
+            promotion = self._apply(done, units)
+        except Exception as error:
+            self._poison(units, error)
+            raise
+        promotion.finish()
+        if self._roomless and self._has_room:
+            self._wake_roomless()
+
+    def _apply(self, done: commit.Committed, units: Sequence[Unit]) -> Promotion:
+        """Move all applied state to where the commit left the journal."""
         if done.rolled is not None:
             self._rolled(done.rolled)
-        self.room_bytes, self.spare_bytes = done.room_bytes, done.spare_bytes
-        promotion = Promotion(self, self.segments[-1], done.time_ms)
+        active = self.segments[-1]
+        promotion = Promotion(self, active, done.time_ms)
         lsn = done.units_lsn
-        for unit in done.units:
-            if not isinstance(unit, Unit):
-                continue
-            self.pending_bytes -= unit.size
+        for unit in units:
             lsn = unit.promote(lsn, promotion)
+        for unit in units:
+            self.pending_bytes -= unit.size + _FRAME_BYTES
+        self.space, self._asked_for_room = done.space, False
         self.time_ms = done.time_ms
-        self.applied_lsn = self.written_lsn = done.written_lsn
+        self.applied_lsn = self.written_lsn = active.end_lsn = done.written_lsn
         self.durable_lsn = done.durable_lsn
-        self.segments[-1].end_lsn = done.written_lsn
         self._last_commit_ms = self.clock.monotonic_ms()
-        promotion.finish()
-        if self._roomless and self.pending_bytes <= limits.PENDING_BYTES_LOW:
-            self._wake_roomless()
+        return promotion
 
     def _rolled(self, rolled: commit.Rolled) -> None:
         sealed = self.segments[-1]
         sealed.end_lsn = rolled.end_lsn
         name = commit.segment_name(rolled.end_lsn)
-        self.segments.append(Segment(self, name, rolled.end_lsn, rolled.end_lsn, rolled.file))
+        self.files.keep(name, rolled.file)
+        self.segments.append(Segment(self, name, rolled.end_lsn, rolled.end_lsn))
         sealed.seal()
+
+    def sealed(self, segment: Segment, names: Names) -> None:
+        """Write the sidecar of a segment that is full, off the loop where there is a disk to wait for.
+
+        On a full disk the index stays in memory and the next opening writes it; any other failure poisons the store.
+        """
+        if self._loop is not None:
+            # A damaged sidecar is found on a work thread.
+            self._loop.call_soon_threadsafe(self._write_sidecar_later, segment, names)
+            return
+        error = write_sidecar(segment, names)
+        if error is not None:
+            self.fail(error)
+
+    def _write_sidecar_later(self, segment: Segment, names: Names) -> None:
+        if self.closed:
+            return
+        task = asyncio.ensure_future(self.run(lambda: write_sidecar(segment, names)))
+        self._background.add(task)
+
+        def finished(done: "asyncio.Task[Exception | None]") -> None:
+            self._background.discard(done)
+            error = done.exception() or done.result()
+            if isinstance(error, Exception):
+                self.fail(error)
+
+        task.add_done_callback(finished)
 
     def _wake_roomless(self) -> None:
         waiting, self._roomless = self._roomless, []
@@ -565,83 +449,59 @@ class Journal:
             if not future.done():
                 future.set_result(None)
 
-    def _poison(self, done: commit.Committed) -> None:
-        """Nothing more is promised (J3): everything that waits fails, everything that comes is refused."""
+    def fail(self, error: Exception) -> None:
+        """Promise nothing more: what failed leaves in doubt what comes after it."""
+        self._poison((), error)
+
+    def _poison(self, units: Sequence[Unit], error: Exception | None) -> None:
+        """Everything that waits fails, everything that comes is refused (J3)."""
         if self.error is None:
-            cause = f"a write or sync failed ({type(done.error).__name__}: {done.error})"
+            cause = f"a write or sync failed ({type(error).__name__}: {error})"
             self.error = StorePoisoned(self.storage.directory, cause)
-            self.error.__cause__ = done.error
-        for unit in done.units:
-            if isinstance(unit, Unit):
-                self.pending_bytes -= unit.size
-                unit.pending.settle(None, self.error)
+            self.error.__cause__ = error
+        for unit in units:
+            self.pending_bytes -= unit.size + _FRAME_BYTES
+            unit.pending.settle(None, self.error)
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        """Nothing more comes: whoever waits for it has to look."""
         self._wake_roomless()
+        for partition in tuple(self.partitions.values()):
+            partition.wake()
 
     # ---- the idle marker ----------------------------------------------------------------------------------------
 
-    def _arm_marker(self) -> None:
+    def _arm_marker(self, at_ms: int) -> None:
         """50 ms after the last commit an empty group records the durable LSN, once per idle period."""
-        if self._marker_armed or self.closed:
-            return
         self._marker_armed = True
-        self.clock.timer(self.clock.monotonic_ms() + limits.IDLE_MARKER_MS, self._marker_due)
+        self.clock.timer(at_ms, self._marker_due)
 
     def _marker_due(self) -> None:
         self._marker_armed = False
         if self._marked or self.closed or self.error is not None:
             return
-        idle_ms = self.clock.monotonic_ms() - self._last_commit_ms
-        if self.pending_bytes or idle_ms < limits.IDLE_MARKER_MS:
-            self._arm_marker()
-            return
-        self.mark()
-
-    def mark(self) -> None:
-        """Write an empty group now."""
-        self._marked = True
-        if self._thread is not None:
-            self._thread.submit(Unit(self))
+        due_ms = self._last_commit_ms + limits.IDLE_MARKER_MS
+        now_ms = self.clock.monotonic_ms()
+        if self.pending_bytes:
+            self._arm_marker(now_ms + limits.IDLE_MARKER_MS)
+        elif now_ms < due_ms:
+            self._arm_marker(due_ms)
         else:
-            self._commit_inline([])
+            self._marked = True
+            self._submit(commit.Order.MARK)
 
     # ---- reading ------------------------------------------------------------------------------------------------
-
-    def rows(self, partition: Partition, offset: int, limit: int) -> tuple[Segment, list[Row]] | None:
-        """The segment that holds or follows an offset, with its rows from there; None at the end.
-
-        The search starts where the partition's last one ended when that is not behind the offset.
-        """
-        active = self.segments[-1]
-        bounds = active.bounds(partition.id)
-        if bounds is not None and bounds[0] <= offset:
-            found = active.rows(partition.id, offset, limit)
-            return (active, found) if found else None
-        for segment in self._from_hint(partition, offset):
-            if segment.may_hold(partition.id):
-                found = segment.rows(partition.id, offset, limit)
-                if found:
-                    partition.hint = (segment.first_lsn, found[0].base_offset)
-                    return segment, found
-        return None
-
-    def _from_hint(self, partition: Partition, offset: int) -> Iterator[Segment]:
-        hint_lsn, hint_offset = partition.hint
-        start = 0
-        if offset >= hint_offset:
-            start = next((at for at, segment in enumerate(self.segments) if segment.end_lsn > hint_lsn), 0)
-        for at in range(start, len(self.segments)):
-            yield self.segments[at]
 
     def read_now(self, partition: Partition, offset: int, max_bytes: int) -> list[BatchAt] | None:
         """`Partition.read_now` without the checks."""
         active = self.segments[-1]
         bounds = active.bounds(partition.id)
-        if bounds is None or bounds[0] > offset:
-            if not self.storage.inline:
-                return None
-            return self._read_from(partition, offset, max_bytes)
-        rows = active.rows(partition.id, offset, rows_for(max_bytes))
-        return self._collect(partition, active, rows, max_bytes, wait=self.storage.inline)
+        if bounds is not None and bounds[0] <= offset < bounds[1]:
+            rows = active.rows(partition.id, offset, rows_for(max_bytes))
+            if rows[0].base_offset <= offset:
+                return self._collect(partition, active, rows, max_bytes, wait=self.storage.inline)
+        return self._read_from(partition, offset, max_bytes) if self.storage.inline else None
 
     async def read(self, partition: Partition, offset: int, max_bytes: int) -> list[BatchAt]:
         """`Partition.read` for what memory does not have: on a work thread, with read-ahead."""
@@ -649,13 +509,72 @@ class Journal:
 
     def _read_from(self, partition: Partition, offset: int, max_bytes: int) -> list[BatchAt]:
         limit = rows_for(max_bytes)
-        located = self.rows(partition, offset, limit + limits.READ_AHEAD_ENTRIES)
-        if located is None:
+        # Taken first: what is below it is in the indexes by now, whatever happens on the loop meanwhile.
+        high_watermark = partition.high_watermark
+        try:
+            located = self._locate(partition, offset, limit + limits.READ_AHEAD_ENTRIES)
+            if located is None or located[1][0].base_offset > offset:
+                return self._over_gap(partition, offset, located[1][0].base_offset if located else high_watermark)
+            segment, rows = located
+            if not self.storage.inline:
+                segment.read_ahead(rows)
+            return self._collect(partition, segment, rows, max_bytes, wait=True) or []
+        except FileNotFoundError:
+            # Segments go when all that they hold is below the log start.
+            if offset < partition.log_start or self.read_only is not None:
+                raise OffsetOutOfRange(offset, partition.log_start, partition.high_watermark) from None
+            raise
+
+    def _over_gap(self, partition: Partition, offset: int, end_offset: int) -> list[BatchAt]:
+        """No record has these offsets: an empty batch that owns them, so that readers get over them.
+
+        Raises:
+            Damaged: they were lost, and nobody has accepted that.
+            OffsetOutOfRange: they were trimmed while the reader was on its way.
+        """
+        if offset < partition.log_start:
+            raise OffsetOutOfRange(offset, partition.log_start, partition.high_watermark)
+        if self.damage:
+            lost = f"offsets {offset} to {end_offset - 1} of partition {partition.id}"
+            raise Damaged(self.storage.directory, [*self.damage, lost])
+        end_offset = min(end_offset, partition.high_watermark, offset + batches.GAP_OFFSETS_MAX)
+        if offset >= end_offset:
             return []
-        segment, rows = located
-        if not self.storage.inline:
-            segment.read_ahead(rows)
-        return self._collect(partition, segment, rows, max_bytes, wait=True) or []
+        return [BatchAt(offset, end_offset, form.ENTRY_COMPACTED, batches.gap(offset, end_offset))]
+
+    def _locate(self, partition: Partition, offset: int, limit: int) -> tuple[Segment, list[Row]] | None:
+        """The segment that holds or follows an offset, with its rows from there; None at the end.
+
+        Offsets rise from segment to segment, so halving finds it; a reader that goes on is mostly where it was.
+        """
+        segments = self.segments
+        at = _segment_at(segments, partition.hint_lsn)
+        bounds = segments[at].bounds(partition.id)
+        if bounds is None or not bounds[0] <= offset < bounds[1]:
+            at = self._search(segments, partition, offset)
+            if at == len(segments):
+                return None
+        partition.hint_lsn = segments[at].first_lsn
+        return segments[at], segments[at].rows(partition.id, offset, limit)
+
+    @staticmethod
+    def _search(segments: Sequence[Segment], partition: Partition, offset: int) -> int:
+        """Number of the first segment that holds the partition beyond an offset; their count when none does."""
+        low, high, found = 0, len(segments), len(segments)
+        while low < high:
+            middle = (low + high) // 2
+            for at in range(middle, high):
+                bounds = segments[at].bounds(partition.id) if segments[at].may_hold(partition.id) else None
+                if bounds is not None:
+                    break
+            else:
+                high = middle
+                continue
+            if bounds[1] > offset:
+                found, high = at, middle
+            else:
+                low = at + 1
+        return found
 
     def _collect(
         self, partition: Partition, segment: Segment, rows: Sequence[Row], max_bytes: int, *, wait: bool
@@ -664,7 +583,9 @@ class Journal:
         found: list[BatchAt] = []
         high_watermark = partition.high_watermark
         for row in rows:
-            if row.base_offset >= high_watermark or (found and row.length > max_bytes):
+            if row.base_offset >= high_watermark:
+                break
+            if found and (row.length > max_bytes or row.base_offset > found[-1].end_offset):
                 break
             data = segment.batch_at(partition, row, wait=wait)
             if data is None:
@@ -681,8 +602,10 @@ class Journal:
         for segment in tuple(self.segments):
             if segment.may_hold(partition.id):
                 row = segment.first_after_time(partition.id, time_ms)
-                if row is not None and row.end_offset > partition.log_start:
-                    return row.base_offset
+                bounds = segment.bounds(partition.id)
+                if row is not None and bounds is not None and bounds[1] > partition.log_start:
+                    # The row's time is a running maximum: it may come from what lies below the log start.
+                    return max(row.base_offset, partition.log_start)
         return None
 
     # ---- closing ------------------------------------------------------------------------------------------------
@@ -690,25 +613,64 @@ class Journal:
     async def flush(self) -> None:
         """Wait until all that was submitted so far is durable."""
         unit = self.unit()
-        unit.sync = True
         unit.fact(facts.SegmentsRemoved(tuple(self.removed)))
         await unit.submit()
 
     async def stop(self) -> None:
-        """Record the durable LSN, end the threads, close the files. The checkpoint comes before (`checkpoint.py`)."""
-        if self.closed:
-            return
-        if self.error is None and self._writer is not None:
-            self.mark()
+        """Commit what waits, record the durable LSN, end the threads, close the files, give the directory back.
+
+        A checkpoint comes before (`checkpoint.py`). It goes on to its end when the caller is cancelled, and a second
+        caller waits for the same end.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.ensure_future(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         self.closed = True
+        loop = asyncio.get_running_loop()
         if self._thread is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.stop)
+            await loop.run_in_executor(None, self._thread.stop)
+        elif self._writer is not None and self.error is None:
+            self._commit_inline(commit.Order.STOP)
         if self._background:
             await asyncio.wait(self._background)
         if self.work is not None:
-            self.work.shutdown(wait=True)
-        for segment in self.segments:
-            segment.close()
+            await loop.run_in_executor(None, self.work.shutdown)
+        self._give_back()
+        self._wake_all()
+
+    def abandon(self) -> None:
+        """The loop that owned this journal has ended without stopping it: commit what waits, give the directory back.
+
+        Blocks until the threads have ended. Nobody hears of what was committed.
+        """
+        self.closed = True
+        if self._thread is not None:
+            self._thread.stop()
+        if self.work is not None:
+            self.work.shutdown()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self.files.close()
+        self.storage.unlock()
+
+
+def write_sidecar(segment: Segment, names: Names) -> Exception | None:
+    """What went wrong, but for a full disk."""
+    try:
+        segment.write_sidecar(names)
+    except OSError as error:
+        return None if error.errno in commit.FULL else error
+    return None
+
+
+def _segment_at(segments: Sequence[Segment], lsn: int) -> int:
+    """Number of the segment that holds an LSN, or of the first."""
+    return max(0, bisect_right(segments, lsn, key=lambda segment: segment.first_lsn) - 1)
 
 
 def rows_for(max_bytes: int) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from isthmus.clock import Clock
 from isthmus.definition import Level
-from isthmus.errors import OffsetOutOfRange
+from isthmus.errors import OffsetOutOfRange, StorageError
 from isthmus.log import batch as batches
 from isthmus.log import facts
 from isthmus.log.dedup import ProducerTable
@@ -29,6 +29,10 @@ class Store(Protocol):
     """What a partition asks of the journal that it is an index over."""
 
     clock: Clock
+
+    @property
+    def ended(self) -> StorageError | None:
+        """Why nothing new will ever be readable; None while something may."""
 
     def read_now(self, partition: "Partition", offset: int, max_bytes: int) -> list[BatchAt] | None:
         """Batches from memory, None when the disk is needed."""
@@ -65,8 +69,8 @@ class Partition:
         "_watchers",
         "bytes",
         "epochs",
-        "hint",
         "high_watermark",
+        "hint_lsn",
         "id",
         "level",
         "log_start",
@@ -84,7 +88,7 @@ class Partition:
         self.epochs: list[tuple[int, int]] = []
         self.producers: ProducerTable | None = None
         self.bytes = 0
-        self.hint = (0, 0)
+        self.hint_lsn = 0
         self._watchers: list[Callable[[], None]] | None = None
 
     @property
@@ -129,12 +133,11 @@ class Partition:
         return base
 
     def promote(self, end_offset: int, size: int) -> None:
-        """What ends at `end_offset` is as durable as its level asks, live and in replay."""
-        self.bytes += size
+        """What ends at `end_offset` is as durable as its level asks; in replay it may be known already."""
         if end_offset > self.high_watermark:
+            self.bytes += size
             self.high_watermark = end_offset
-        if end_offset > self.next_offset:
-            self.next_offset = end_offset
+            self.next_offset = max(self.next_offset, end_offset)
 
     def remember_producer(self, header: batches.BatchHeader, base_offset: int) -> None:
         """Keep the sequences of an idempotent producer's batch, so that a repeated one is found."""
@@ -163,13 +166,13 @@ class Partition:
         self.bytes = self.bytes * left // before if before > 0 else 0
 
     def apply_state(self, state: facts.PartitionState) -> None:
-        """Take over a checkpoint's row, or a change of epochs."""
-        self.apply_trim(state.log_start)
+        """Take over a checkpoint's row, or a change of epochs; in replay it may be older than what is known."""
+        if state.next_offset < self.high_watermark or state.log_start < self.log_start:
+            return
+        self.log_start = state.log_start
         self.promote(state.next_offset, 0)
-        self.epochs = list(state.epochs)
-        self.bytes = state.bytes
-        if state.producers:
-            self.producers = ProducerTable.restore(state.producers)
+        self.epochs, self.bytes = list(state.epochs), state.bytes
+        self.producers = ProducerTable.restore(state.producers) if state.producers else None
 
     def state(self, epochs: Iterable[tuple[int, int]] | None = None) -> facts.PartitionState:
         """The applied state as a fact, with other epochs where given."""
@@ -217,13 +220,13 @@ class Partition:
 
         Spec: Kafka's ListOffsets by timestamp.
         """
-        row = await self._journal.first_after_time(self, time_ms)
-        while row is not None and row < self.high_watermark:
-            for found in await self.read(max(row, self.log_start), 1):
+        offset = await self._journal.first_after_time(self, time_ms)
+        while offset is not None and offset < self.high_watermark:
+            for found in await self.read(max(offset, self.log_start), 1):
                 for record in batches.decode(found.data, from_offset=self.log_start):
                     if record.timestamp_ms >= time_ms:
                         return record.offset
-                row = found.end_offset
+                offset = found.end_offset
         return None
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -245,18 +248,29 @@ class Partition:
             for callback in tuple(self._watchers):
                 callback()
 
+    @property
+    def ended(self) -> StorageError | None:
+        """Why nothing more will come: the store is poisoned or closed. Watchers are told, and have to look here."""
+        return self._journal.ended
+
     async def wait_for(self, offset: int, until_ms: int | None) -> bool:
-        """Wait until the high watermark is above `offset`, at most until `until_ms` (monotonic)."""
-        if self.high_watermark > offset:
-            return True
+        """Wait until the high watermark is above `offset`, at most until `until_ms` (monotonic).
+
+        Raises:
+            StorePoisoned, Closed: it will never be.
+        """
         grown: asyncio.Future[object] = asyncio.get_running_loop().create_future()
 
         def look() -> None:
-            if self.high_watermark > offset and not grown.done():
+            if not grown.done() and (self.high_watermark > offset or self.ended is not None):
                 grown.set_result(None)
 
         unwatch = self.watch(look)
+        look()
         try:
-            return await self._journal.clock.wait(grown, until_ms)
+            await self._journal.clock.wait(grown, until_ms)
         finally:
             unwatch()
+        if self.high_watermark <= offset and self.ended is not None:
+            raise self.ended
+        return self.high_watermark > offset

@@ -4,43 +4,59 @@ A sequence of steps, each of which may be cut short by a crash and done again. I
 journal, and it never cuts what is known to have been durable.
 
 The rule: the first bad group is at LSN *d*; *w* is the highest LSN below which everything is known to have been synced
-(from any valid group behind *d*, from a checkpoint's footer, from the name of a later segment, which is given only
-after its predecessor was synced). *w* > *d* is damage: acknowledged bytes are gone. Otherwise the tail was torn by a
-crash and is cut at *d*.
+(from any valid group header behind *d*, from a checkpoint's footer, from the name of a later segment, which is given
+only after its predecessor was synced). *w* > *d* is damage: acknowledged bytes are gone. Otherwise the tail was torn by
+a crash and is cut at *d*.
 """
 
+import contextlib
+import errno
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from itertools import zip_longest
+from typing import Final
 
+import google_crc32c
 import msgspec
 
 from isthmus.errors import FormatTooNew, NotAStore
-from isthmus.limits import KIB, MIB
+from isthmus.limits import IDLE_MARKER_MS, KIB, MIB, REASON_BYTES_MAX
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, commit, facts
 from isthmus.log import format as form
 from isthmus.log.index import IndexInvalid
-from isthmus.log.journal import Journal, Promotion, merge_ranges
+from isthmus.log.journal import Journal, Orphan, Unit, merge_ranges
+from isthmus.log.promotion import Promotion
+from isthmus.log.scan import READ_BYTES
+from isthmus.log.scan import Group as Group
+from isthmus.log.scan import GroupReader as GroupReader
 from isthmus.log.segment import INDEX_SUFFIX, LOG_SUFFIX, Segment
-from isthmus.log.storage import File, Storage, read_all, replace, write_all
+from isthmus.log.storage import TEMPORARY_SUFFIX, Storage, read_all, replace, write_all
 
 FORMAT: Final = "FORMAT"
 FORMAT_VERSION: Final = 1
 QUARANTINE: Final = "quarantine"
-TEMPORARY: Final = ".tmp"
 FOLDERS: Final = (commit.JOURNAL, checkpoint.FOLDER, QUARANTINE)
 OWN_FILES: Final = frozenset({FORMAT, "LOCK", commit.RESERVE})
-READ_BYTES: Final = 4 * MIB
-REOPEN_TRIES: Final = 5
+REOPEN_TRIES: Final = 10
+"""How often reading beside a busy owner is begun anew before what is missing counts as damage."""
+
+_EPOCH_UNIT_BYTES: Final = 1 * MIB
+"""New epochs of many partitions go in units of about this size."""
 
 
 class StoreFormat(msgspec.Struct, frozen=True):
-    """The FORMAT file: version of the layout and the store's uuid in hex."""
+    """The FORMAT file: version of the layout, the store's uuid in hex, and a checksum of both in hex."""
 
     format: int
     store: str
+    check: str
+
+    @classmethod
+    def of(cls, version: int, store: str) -> "StoreFormat":
+        """With the right checksum: a wrong uuid would make every byte of the store look foreign."""
+        return cls(version, store, f"{google_crc32c.value(f'{version} {store}'.encode()):08x}")
 
 
 @dataclass(slots=True)
@@ -55,77 +71,6 @@ class OpenReport:
     epoch: int = 0
     damage: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
-
-
-class Group(NamedTuple):
-    """A valid commit group as it lies in a file."""
-
-    header: form.GroupHeader
-    body: bytes
-
-    @property
-    def end_lsn(self) -> int:
-        return self.header.end_lsn
-
-
-class GroupReader:
-    """Reads the chain of groups of one segment file, in large steps."""
-
-    def __init__(self, file: File, first_lsn: int, checksums: form.Checksums) -> None:
-        self._file = file
-        self._first_lsn = first_lsn
-        self._checksums = checksums
-        self._buffer = b""
-        self._start = 0
-        self.size = file.size()
-
-    def _bytes(self, position: int, size: int) -> bytes:
-        if position < self._start or position + size > self._start + len(self._buffer):
-            self._buffer = self._file.pread(max(size, READ_BYTES), position)
-            self._start = position
-        at = position - self._start
-        return self._buffer[at : at + size]
-
-    def at(self, lsn: int) -> Group | None:
-        """The whole, valid group at an LSN."""
-        position = lsn - self._first_lsn
-        if position + form.GROUP_HEADER_BYTES > self.size:
-            return None
-        header = form.decode_group_header(self._checksums, self._bytes(position, form.GROUP_HEADER_BYTES), lsn)
-        if header is None or header.end_lsn - self._first_lsn > self.size:
-            return None
-        body = self._bytes(position + form.GROUP_HEADER_BYTES, header.body_length)
-        return Group(header, body) if form.verify_body(self._checksums, header, body) else None
-
-    def chain(self, lsn: int) -> Iterator[Group]:
-        """Valid groups one after the other from an LSN; ends at the first that is not."""
-        previous: form.GroupHeader | None = None
-        while (group := self.at(lsn)) is not None:
-            header = group.header
-            if previous is not None and (header.prev_crc != previous.crc or header.epoch < previous.epoch):
-                return
-            yield group
-            previous, lsn = header, group.end_lsn
-
-    def headers_behind(self, lsn: int) -> Iterator[form.GroupHeader]:
-        """Every valid group header behind an LSN, wherever it stands."""
-        position = lsn - self._first_lsn + form.ALIGNMENT
-        overlap = form.GROUP_HEADER_BYTES - form.ALIGNMENT
-        while position < self.size:
-            data = self._file.pread(READ_BYTES + overlap, position)
-            for header in form.find_groups(data, self._first_lsn + position, self._checksums):
-                if header.first_lsn < self._first_lsn + position + READ_BYTES:
-                    yield header
-            position += READ_BYTES
-
-    def used_behind(self, lsn: int) -> int:
-        """Bytes from an LSN to the last one that is not zero."""
-        position, used = lsn - self._first_lsn, 0
-        for start in range(position, self.size, READ_BYTES):
-            stripped = len(self._file.pread(READ_BYTES, start).rstrip(b"\x00"))
-            if stripped:
-                used = start + stripped - position
-        return used
 
 
 class Recovery:
@@ -148,11 +93,6 @@ class Recovery:
 
     # ---- steps --------------------------------------------------------------------------------------------------
 
-    @property
-    def clean(self) -> bool:
-        """Whether the journal ends with the marker of an idle or cleanly stopped process: nothing is in doubt."""
-        return self.marker is not None and self.marker.durable_lsn == self.marker.first_lsn
-
     def run(self) -> None:
         """Recover the state, and make the writer unless the store can only be read."""
         journal = self.journal
@@ -162,9 +102,9 @@ class Recovery:
         self._load_checkpoint()
         self._list_segments()
         self._scan()
-        self._find_gaps()
+        self._judge()
         journal.applied_lsn = journal.written_lsn = self.end_lsn
-        journal.durable_lsn = max(self.known_durable, self.applied_lsn)
+        journal.durable_lsn = max(self.known_durable, self.end_lsn)
         self.was_boot_id = journal.boot_id
         self.report.epoch = journal.epoch
         self.report.damage = [self._describe(start, end) for start, end in self.lost]
@@ -176,6 +116,11 @@ class Recovery:
             self._drop_removed()
             self._make_writable()
 
+    @property
+    def clean(self) -> bool:
+        """Whether the journal ends with the marker of an idle or cleanly stopped process: nothing is in doubt."""
+        return self.marker is not None and self.marker.durable_lsn == self.marker.first_lsn
+
     def _describe(self, start: int, end: int) -> str:
         name = next((s.name for s in self.journal.segments if s.first_lsn <= start < max(s.end_lsn, start + 1)), "")
         return f"journal bytes {start} to {end}" + (f" ({name})" if name else " (file missing)")
@@ -185,17 +130,22 @@ class Recovery:
         if not storage.exists(FORMAT):
             self._create()
         try:
-            stored = msgspec.json.decode(read_all(storage, FORMAT, 4 * KIB), type=StoreFormat)
+            content = read_all(storage, FORMAT, 4 * KIB)
+            version = msgspec.json.decode(content, type=dict[str, object]).get("format")
+            if isinstance(version, int) and version > FORMAT_VERSION:
+                raise FormatTooNew(storage.directory, version, FORMAT_VERSION)
+            stored = msgspec.json.decode(content, type=StoreFormat)
+            if stored != StoreFormat.of(stored.format, stored.store):
+                raise ValueError("its checksum is wrong")
             journal.store = bytes.fromhex(stored.store)
         except (msgspec.MsgspecError, ValueError) as error:
-            raise NotAStore(storage.directory, f"its FORMAT file cannot be read ({error})") from error
-        if stored.format > FORMAT_VERSION:
-            raise FormatTooNew(storage.directory, stored.format, FORMAT_VERSION)
+            raise NotAStore(storage.directory, f"its FORMAT file is damaged ({error}); restore it") from error
         journal.checksums = form.Checksums(journal.store)
 
     def _create(self) -> None:
         storage = self.storage
-        strangers = [name for name in storage.list("") if name not in OWN_FILES and not name.endswith(TEMPORARY)]
+        mine = (*OWN_FILES, FORMAT + TEMPORARY_SUFFIX)
+        strangers = [name for name in storage.list("") if name not in mine]
         folders = [folder for folder in FOLDERS if storage.list(folder)]
         if strangers or folders:
             raise NotAStore(storage.directory, f"it has no FORMAT file but holds {', '.join(strangers + folders)}")
@@ -204,43 +154,49 @@ class Recovery:
         for folder in FOLDERS:
             storage.make_folder(folder)
         storage.sync_folder("")
-        replace(storage, FORMAT, msgspec.json.encode(StoreFormat(FORMAT_VERSION, secrets.token_hex(16))))
+        stored = StoreFormat.of(FORMAT_VERSION, secrets.token_hex(form.STORE_UUID_BYTES))
+        replace(storage, FORMAT, msgspec.json.encode(stored))
         self.report.created = True
 
     def _sweep(self) -> None:
-        """Remove what an interrupted step left behind; set aside what nobody knows."""
+        """Remove what an interrupted step left behind; set aside what nobody knows; make all names safe.
+
+        The last, because a process that was killed may have renamed without having synced the folder: what is built
+        on such a name must not be lost with it.
+        """
         storage = self.storage
         for folder in FOLDERS:
             storage.make_folder(folder)
+        self._remove(FORMAT + TEMPORARY_SUFFIX)
         known = (LOG_SUFFIX, INDEX_SUFFIX)
         for folder, suffixes in ((commit.JOURNAL, known), (checkpoint.FOLDER, (checkpoint.SUFFIX,))):
-            touched = False
             for name in storage.list(folder):
                 path = f"{folder}/{name}"
                 stem = name.rpartition(".")[0]
-                if name.endswith(TEMPORARY) or path == commit.SPARE:
+                if name.endswith(TEMPORARY_SUFFIX) or path == commit.SPARE:
                     storage.unlink(path)
-                    touched = True
-                elif not (name.endswith(suffixes) and len(stem) == 20 and stem.isdecimal()):
+                elif not (name.endswith(suffixes) and len(stem) == 20 and stem.isascii() and stem.isdecimal()):
                     self._quarantine(path)
-            if touched:
-                storage.sync_folder(folder)
+        for folder in ("", *FOLDERS):
+            storage.sync_folder(folder)
+
+    def _remove(self, name: str) -> None:
+        if self.storage.exists(name):
+            self.storage.unlink(name)
 
     def _quarantine(self, path: str) -> None:
         target = f"{QUARANTINE}/{path.replace('/', '-')}-{secrets.token_hex(4)}"
         self.storage.rename(path, target)
-        self.storage.sync_folder(path.rpartition("/")[0])
         self.storage.sync_folder(QUARANTINE)
+        self.storage.sync_folder(path.rpartition("/")[0])
         self.report.quarantined.append(target)
 
     def _load_checkpoint(self) -> None:
+        """Start from the newest valid one; the older one is read to know whether it could stand in."""
         journal = self.journal
-        names = checkpoint.listed(self.storage)
-        for name in names:
-            found = checkpoint.load(self.storage, journal.checksums, name)
+        for name in checkpoint.listed(self.storage):
+            found = self._valid_checkpoint(name)
             if found is None:
-                if not self.read_only:
-                    self._quarantine(name)
                 continue
             if not journal.checkpoints:
                 self.applied_lsn = self.report.checkpoint_lsn = found.applied_lsn
@@ -250,6 +206,22 @@ class Recovery:
                 journal.checkpoint_bytes = len(found.entries)
             journal.checkpoints.insert(0, found.applied_lsn)
 
+    def _valid_checkpoint(self, name: str) -> checkpoint.Checkpoint | None:
+        """None for a damaged one, which is set aside.
+
+        Raises:
+            OSError: it could not be read for a reason that says nothing about its content.
+        """
+        try:
+            found = checkpoint.load(self.storage, self.journal.checksums, name)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            found = None
+        if found is None and not self.read_only:
+            self._quarantine(name)
+        return found
+
     def _apply(self, fact: facts.AnyFact, lsn: int) -> None:
         applier = self.journal.appliers.get(type(fact))
         if applier is not None:
@@ -257,13 +229,11 @@ class Recovery:
 
     def _list_segments(self) -> None:
         journal = self.journal
-        firsts = [
-            int(name.removesuffix(LOG_SUFFIX))
-            for name in self.storage.list(commit.JOURNAL)
-            if name.endswith(LOG_SUFFIX) and name.removesuffix(LOG_SUFFIX).isdecimal()
+        stems = [
+            name.removesuffix(LOG_SUFFIX) for name in self.storage.list(commit.JOURNAL) if name.endswith(LOG_SUFFIX)
         ]
-        for first_lsn in sorted(firsts):
-            journal.segments.append(Segment(journal, commit.segment_name(first_lsn), first_lsn, first_lsn, None))
+        for first_lsn in sorted(int(stem) for stem in stems if stem.isascii() and stem.isdecimal()):
+            journal.segments.append(Segment(journal, commit.segment_name(first_lsn), first_lsn, first_lsn))
         if journal.segments:
             # A segment gets its name only after everything below it was synced.
             self.known_durable = max(self.known_durable, journal.segments[-1].first_lsn)
@@ -271,47 +241,51 @@ class Recovery:
     # ---- the scan -----------------------------------------------------------------------------------------------
 
     def _scan(self) -> None:
+        """Go through the files in order; what must be there between and behind them, and is not, is lost."""
         segments = self.journal.segments
-        for at, segment in enumerate(segments):
-            last = at == len(segments) - 1
-            following = None if last else segments[at + 1].first_lsn
-            if last or not self._open_sealed(segment, segments[at + 1].first_lsn):
-                self._scan_segment(segment, following)
+        at = 0
+        for segment, following in zip_longest(segments, segments[1:]):
+            if segment.first_lsn > at:
+                self.lost.append((at, segment.first_lsn))
+            if following is None:
+                self._scan_segment(segment, None)
+            elif not self._open_sealed(segment, following.first_lsn):
+                self._scan_segment(segment, following.first_lsn)
+            at = segment.end_lsn
+        if at < self.known_durable:
+            self.lost.append((at, self.known_durable))
+        self.end_lsn = at
 
     def _open_sealed(self, segment: Segment, following: int) -> bool:
         """Use the sidecar of a segment that the checkpoint covers whole."""
         if following > self.applied_lsn:
             return False
         segment.end_lsn = following
-        try:
-            size = segment.file().size()
+        with self.journal.files.use(segment.name) as file:
+            end_lsn = segment.first_lsn + file.size()
+        with contextlib.suppress(IndexInvalid):
             segment.open_sidecar()
-        except (IndexInvalid, OSError):
+        if not segment.sealed:
             return False
-        if size < segment.size_bytes and not self._is_removed(segment.first_lsn + size, following):
-            self._lose(segment.first_lsn + size, following)
+        if end_lsn < following:
+            self.lost.append((end_lsn, following))
         return True
-
-    def _is_removed(self, start: int, end: int) -> bool:
-        return any(first <= start and end <= last for first, last in self.journal.removed)
 
     def _scan_segment(self, segment: Segment, following: int | None) -> None:
         """Replay a file group by group; find where it ends and whether that is its end."""
-        reader = GroupReader(segment.file(), segment.first_lsn, self.journal.checksums)
-        lsn: int | None = segment.first_lsn
-        limit = self._read_limit(reader, segment) if following is None else None
-        while lsn is not None:
-            segment.end_lsn = lsn
-            for group in reader.chain(lsn):
-                if limit is not None and group.end_lsn > limit:
-                    break
-                self._replay(segment, group)
-                segment.end_lsn = group.end_lsn
-            self.report.scanned_bytes += segment.end_lsn - lsn
-            lsn = self._after_bad(reader, segment, following)
-        self.end_lsn = segment.end_lsn
+        with self.journal.files.use(segment.name) as file:
+            reader = GroupReader(file, segment.first_lsn, self.journal.checksums)
+            shown = self._shown_end(reader, segment) if following is None else None
+            lsn: int | None = segment.first_lsn
+            while lsn is not None:
+                segment.end_lsn = lsn
+                for group in reader.chain(lsn, following if following is not None else shown):
+                    self._replay(segment, group)
+                    segment.end_lsn = group.end_lsn
+                self.report.scanned_bytes += segment.end_lsn - lsn
+                lsn = None if segment.end_lsn == shown else self._after_bad(reader, segment, following)
 
-    def _read_limit(self, reader: GroupReader, segment: Segment) -> int | None:
+    def _shown_end(self, reader: GroupReader, segment: Segment) -> int | None:
         """Beside a running owner nothing above its durable LSN is shown."""
         if not self.read_only or self.storage.lock_holder() is None:
             return None
@@ -326,47 +300,36 @@ class Recovery:
             return None
         next_valid: int | None = None
         for header in reader.headers_behind(bad):
-            if header.first_lsn < bad or reader.at(header.first_lsn) is None:
-                continue
+            if following is not None and header.end_lsn > following:
+                break
+            # What a header says holds even when the body behind it was torn.
             self.known_durable = max(self.known_durable, header.durable_lsn)
-            if next_valid is None:
+            if next_valid is None and reader.at(header.first_lsn) is not None:
                 next_valid = header.first_lsn
         end = following if following is not None else self.known_durable
-        if following is None and self.known_durable <= bad:
+        if end <= bad:
             self.report.cut_bytes += reader.used_behind(bad)
             return None
-        if next_valid is not None and (following is None or next_valid < following):
-            self._lose(bad, next_valid)
-            return next_valid
-        if not self._is_removed(bad, end):
-            self._lose(bad, end)
-        if following is not None:
+        if next_valid is not None:
+            self.lost.append((bad, next_valid))
+        elif following is not None:
+            self.lost.append((bad, following))
             segment.end_lsn = following
-        return None
-
-    def _lose(self, start: int, end: int) -> None:
-        """Note damage, unless an operator accepted it before."""
-        accepted = [row for loss in self.journal.accepted for row in loss.ranges]
-        if not any(first <= start and end <= last for first, last in accepted):
-            self.lost.append((start, end))
+        return next_valid
 
     def _replay(self, segment: Segment, group: Group) -> None:
         journal, header = self.journal, group.header
         self.known_durable = max(self.known_durable, header.durable_lsn)
         self.marker = None if header.entry_count else header
-        # A marker at the end is overwritten by the next group: nothing that matters hangs on its being on disk.
-        self.prev_crc = header.prev_crc if self.marker else header.crc
+        self.prev_crc = header.crc
         journal.time_ms = max(journal.time_ms, header.time_ms)
         journal.epoch = max(journal.epoch, header.epoch)
-        lsn = header.first_lsn + form.GROUP_HEADER_BYTES
         promotion = Promotion(journal, segment, header.time_ms)
-        for view in form.iter_entries(group.body) or ():
-            payload = group.body[view.payload_start : view.payload_start + view.payload_length]
-            at = lsn + view.position
+        for lsn, view, payload in group.entries():
             if view.kind == form.RECORDS:
-                self._replay_records(segment, promotion, view, payload, at)
-            elif at >= self.applied_lsn:
-                self._apply(facts.decode(payload), at)
+                self._replay_records(segment, promotion, view, payload, lsn)
+            elif lsn >= self.applied_lsn:
+                self._apply(facts.decode(payload), lsn)
 
     def _replay_records(
         self, segment: Segment, promotion: Promotion, view: form.EntryView, payload: bytes, lsn: int
@@ -383,17 +346,12 @@ class Recovery:
             if view.flags & form.ENTRY_ATTRIBUTES:
                 promotion.attributes((partition,), (base,), payload)
 
-    def _find_gaps(self) -> None:
-        """Files must chain from LSN 0; a gap is legal only where segments were removed on purpose."""
-        at = 0
-        for segment in self.journal.segments:
-            for start, end in subtract((at, segment.first_lsn), self.journal.removed):
-                self._lose(start, end)
-            at = max(at, segment.end_lsn)
-        if at < self.known_durable:
-            for start, end in subtract((at, self.known_durable), [*self.journal.removed, *self.lost]):
-                self._lose(start, end)
-        self.end_lsn = max(self.end_lsn, at)
+    def _judge(self) -> None:
+        """What was removed on purpose, or given up before, is not lost; the facts that say so may come late."""
+        journal = self.journal
+        accounted = [*journal.removed, *(row for loss in journal.accepted for row in loss.ranges)]
+        lost = merge_ranges(self.lost)
+        self.lost = [left for whole in lost for left in subtract(whole, accounted)]
 
     # ---- making it writable ---------------------------------------------------------------------------------------
 
@@ -402,32 +360,31 @@ class Recovery:
         journal, storage = self.journal, self.storage
         keep: list[Segment] = []
         for segment in journal.segments:
-            whole = segment.end_lsn > segment.first_lsn and self._is_removed(segment.first_lsn, segment.end_lsn)
-            if whole and segment is not journal.segments[-1]:
-                segment.unlink()
-            else:
+            if segment is journal.segments[-1] or subtract((segment.first_lsn, segment.end_lsn), journal.removed):
                 keep.append(segment)
-        firsts = {segment.index_name for segment in keep}
+            else:
+                segment.unlink()
+        indexes = {segment.index_name for segment in keep}
         for name in storage.list(commit.JOURNAL):
-            if name.endswith(INDEX_SUFFIX) and f"{commit.JOURNAL}/{name}" not in firsts:
+            if name.endswith(INDEX_SUFFIX) and f"{commit.JOURNAL}/{name}" not in indexes:
                 storage.unlink(f"{commit.JOURNAL}/{name}")
-        if len(keep) != len(journal.segments):
-            storage.sync_folder(commit.JOURNAL)
+        storage.sync_folder(commit.JOURNAL)
         journal.segments = keep
 
     def _make_writable(self) -> None:
         journal = self.journal
-        if self.lost:
-            self._keep_damaged()
-        for segment in journal.segments if self.lost else journal.segments[:-1]:
-            segment.write_sidecar(journal.names_of(segment.partitions()))
-        if not journal.segments or self.lost:
-            self._open_segment(self.end_lsn)
+        for segment in journal.segments[:-1]:
+            if not segment.sealed:
+                self._write_sidecar(segment)
+        if not journal.segments:
+            self._open_segment()
+        elif self.lost:
+            self._leave_damage_behind(journal.segments[-1])
         else:
             self._persist_tail(journal.segments[-1])
         active = journal.segments[-1]
         file = self.storage.open(active.name, write=True)
-        active.use(file)
+        journal.files.keep(active.name, file)
         position = active.end_lsn - active.first_lsn
         self.writer = commit.Writer(
             storage=self.storage,
@@ -440,34 +397,42 @@ class Recovery:
             first_lsn=active.first_lsn,
             position=position,
             capacity=file.size(),
-            prev_crc=self.prev_crc if position else 0,
+            prev_crc=self.prev_crc,
             durable_lsn=active.end_lsn,
             time_ms=journal.time_ms,
             fresh=position == 0,
         )
 
-    def _open_segment(self, first_lsn: int) -> None:
+    def _write_sidecar(self, segment: Segment) -> None:
+        """On a full disk the index stays in memory until the next opening."""
+        segment.sealed = True
+        try:
+            segment.write_sidecar(self.journal.names_of(segment.partitions()))
+        except OSError as error:
+            if error.errno not in commit.FULL:
+                raise
+
+    def _open_segment(self) -> None:
         """The first segment of a new store, or the one behind accepted damage."""
         storage, journal = self.storage, self.journal
-        name = commit.segment_name(first_lsn)
-        commit.allocate(storage, commit.SPARE, journal.options.segment_bytes)
+        # Behind what was lost with whole files, no place is given out a second time.
+        self.end_lsn = max(self.end_lsn, self.known_durable)
+        name = commit.segment_name(self.end_lsn)
+        commit.allocate(storage, commit.SPARE, journal.options.segment_bytes).close()
         storage.rename(commit.SPARE, name)
         storage.sync_folder(commit.JOURNAL)
-        journal.segments.append(Segment(journal, name, first_lsn, first_lsn, None))
+        journal.segments.append(Segment(journal, name, self.end_lsn, self.end_lsn))
 
-    def _keep_damaged(self) -> None:
-        """An operator accepted the loss: the damaged files stay as they are, what is missing counts as removed."""
-        journal = self.journal
-        self.end_lsn = max(self.end_lsn, self.known_durable + -self.known_durable % form.ALIGNMENT)
-        at, gaps = 0, list[tuple[int, int]]()
-        for segment in journal.segments:
-            gaps.append((at, segment.first_lsn))
-            at = segment.end_lsn
-        if journal.segments:
-            journal.segments[-1].end_lsn = self.end_lsn
-        else:
-            gaps.append((0, self.end_lsn))
-        journal.removed = merge_ranges([*journal.removed, *(gap for gap in gaps if gap[0] < gap[1])])
+    def _leave_damage_behind(self, last: Segment) -> None:
+        """An operator accepted the loss: the files stay as they are, and a new one begins behind the last."""
+        if last.first_lsn == last.end_lsn == max(self.end_lsn, self.known_durable):
+            # Accepting was cut short by a crash once before: this is the new one.
+            return
+        with contextlib.closing(self.storage.open(last.name, write=True)) as file:
+            file.sync()
+        self._open_segment()
+        last.end_lsn = self.end_lsn
+        self._write_sidecar(last)
 
     def _persist_tail(self, active: Segment) -> None:
         """Leave nothing in doubt: cut what is torn, and put what may be in the page cache only into a new file.
@@ -475,33 +440,47 @@ class Recovery:
         A sync that failed once must not be trusted to succeed later with the same pages, so the doubtful tail is
         copied and the copy is synced before anything of it is shown.
         """
-        if self.clean and self.marker is not None:
-            active.end_lsn = self.end_lsn = self.marker.first_lsn
+        marker = self.marker
+        if self.clean and marker is not None and marker.first_lsn >= active.first_lsn:
+            # The next group takes the marker's place: nothing hangs on it any more.
+            active.end_lsn = self.end_lsn = marker.first_lsn
+            self.prev_crc = marker.prev_crc
         length = active.end_lsn - active.first_lsn
         if active.end_lsn > self.known_durable:
             self._copy_active(active, length)
             self.report.copied_tail = True
         elif self.report.cut_bytes:
-            file = self.storage.open(active.name, write=True)
-            size = file.size()
-            file.truncate(length)
-            file.allocate(size)
-            file.sync()
-            file.close()
+            with contextlib.closing(self.storage.open(active.name, write=True)) as file:
+                size = file.size()
+                file.truncate(length)
+                file.allocate(size)
+                file.sync()
 
     def _copy_active(self, active: Segment, length: int) -> None:
         storage = self.storage
-        temporary = active.name + TEMPORARY
-        source = active.file()
-        target = storage.open(temporary, write=True, create=True)
-        target.allocate(max(source.size(), length))
-        for start in range(0, length, READ_BYTES):
-            write_all(target, [source.pread(min(READ_BYTES, length - start), start)], start)
-        target.sync()
-        target.close()
+        temporary = active.name + TEMPORARY_SUFFIX
+        try:
+            self._copy(active, length, temporary)
+        except OSError as error:
+            if error.errno not in commit.FULL or not storage.exists(commit.RESERVE):
+                raise
+            # The ballast is there for what must not fail.
+            storage.unlink(commit.RESERVE)
+            self._remove(temporary)
+            self._copy(active, length, temporary)
         storage.rename(temporary, active.name)
         storage.sync_folder(commit.JOURNAL)
-        active.forget_file()
+        self.journal.files.forget(active.name)
+
+    def _copy(self, active: Segment, length: int, temporary: str) -> None:
+        with (
+            self.journal.files.use(active.name) as source,
+            contextlib.closing(self.storage.open(temporary, write=True, create=True)) as target,
+        ):
+            target.allocate(max(source.size(), length))
+            for start in range(0, length, READ_BYTES):
+                write_all(target, [source.pread(min(READ_BYTES, length - start), start)], start)
+            target.sync()
 
 
 def subtract(whole: tuple[int, int], parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -519,6 +498,19 @@ def subtract(whole: tuple[int, int], parts: list[tuple[int, int]]) -> list[tuple
     return left
 
 
+def orphans(journal: Journal) -> Iterator[Orphan]:
+    """Partitions that have records in the journal and that no fact speaks of: what a lost catalogue leaves."""
+    found: dict[int, Orphan] = {}
+    for segment in journal.segments:
+        for partition in segment.partitions():
+            bounds = segment.bounds(partition)
+            if partition not in journal.partitions and bounds is not None:
+                known = found.get(partition)
+                name = segment.names().get(partition) or (known.name if known else None)
+                found[partition] = Orphan(partition, name, known.first_offset if known else bounds[0], bounds[1])
+    yield from found.values()
+
+
 async def open_journal(journal: Journal, *, read_only: bool = False, accept_loss: bool = False) -> OpenReport:
     """Open a store: take the lock, recover, and begin a new epoch. Registered appliers see every fact.
 
@@ -527,43 +519,91 @@ async def open_journal(journal: Journal, *, read_only: bool = False, accept_loss
 
     Raises:
         DirectoryInUse, NotAStore, FormatTooNew: nothing was changed.
-        OSError: the disk failed; nothing is exposed.
+        OSError, StorePoisoned: the disk failed; nothing is exposed.
     """
-    storage = journal.storage
     if not read_only:
-        storage.lock()
-    recovery = Recovery(journal, read_only=read_only, accept_loss=accept_loss)
+        journal.storage.lock()
     try:
-        await journal.run(recovery.run)
+        recovery = await _recovered(journal, read_only=read_only, accept_loss=accept_loss)
         if recovery.writer is not None:
             journal.start(recovery.writer)
             await _begin_epoch(recovery)
     except BaseException:
-        if not read_only:
-            storage.unlock()
+        await journal.stop()
         raise
     return recovery.report
 
 
+async def _recovered(journal: Journal, *, read_only: bool, accept_loss: bool) -> Recovery:
+    """The state of the store; beside a running owner, as of a moment at which it was whole.
+
+    A checkpoint may go between listing and reading it; a segment may be removed while the fact that says so is not yet
+    known to be durable: then it is done again.
+    """
+    tries = REOPEN_TRIES if read_only else 1
+    while True:
+        tries -= 1
+        recovery = Recovery(journal, read_only=read_only, accept_loss=accept_loss)
+        try:
+            await journal.run(recovery.run)
+        except FileNotFoundError:
+            if not tries:
+                raise
+        else:
+            if not (tries and recovery.lost and journal.storage.lock_holder()):
+                return recovery
+        journal.forget()
+        await journal.clock.sleep_until(journal.clock.monotonic_ms() + IDLE_MARKER_MS)
+
+
+def _begin_leader_epochs(journal: Journal, epoch: int) -> None:
+    """Offsets of level `written` that readers saw may be bound anew: the epoch list tells them from where."""
+    unit = journal.unit()
+    for partition in journal.partitions.values():
+        if partition.level == "written":
+            kept = (row for row in partition.epochs if row[1] < partition.next_offset)
+            unit.fact(partition.state([*kept, (epoch, partition.next_offset)]))
+            if unit.size > _EPOCH_UNIT_BYTES:
+                unit.submit()
+                unit = journal.unit()
+    unit.submit()
+
+
+def _adopt_orphans(journal: Journal, unit: Unit) -> None:
+    """Facts that were lost may have been those that a partition hangs on: who owns the catalogue makes new ones.
+
+    Without a catalogue there is nobody to ask. What was removed on purpose and is still on the disk comes back, too:
+    more than there should be, and never less.
+    """
+    found = list(orphans(journal))
+    if journal.orphans_hook is None or not found:
+        return
+    for fact in journal.orphans_hook(found):
+        unit.fact(fact)
+    for orphan in found:
+        unit.fact(facts.PartitionState(orphan.partition, orphan.first_offset, orphan.end_offset, ()))
+
+
 async def _begin_epoch(recovery: Recovery) -> None:
-    """The first group of this opening; nothing is exposed before it is durable."""
+    """The first groups of this opening; nothing is exposed before they are durable."""
     journal = recovery.journal
     boot_id = journal.storage.boot_id()
-    unit = journal.unit()
     epoch = journal.epoch + 1
-    unit.fact(facts.StoreOpened(epoch, boot_id, journal.clock.now_ms()))
     if not recovery.clean and recovery.was_boot_id not in ("", boot_id):
-        for partition in journal.partitions.values():
-            if partition.level == "written":
-                # Offsets that readers saw may be bound anew: the epoch list tells them from where.
-                unit.fact(partition.state([*partition.epochs, (epoch, partition.next_offset)]))
+        _begin_leader_epochs(journal, epoch)
+    unit = journal.unit()
     if recovery.lost:
-        report = "; ".join(recovery.report.damage)
-        unit.fact(facts.SegmentsRemoved(tuple(journal.removed)))
-        unit.fact(facts.LossAccepted(tuple(merge_ranges(recovery.lost)), journal.clock.now_ms(), report))
+        report = "; ".join(recovery.report.damage)[:REASON_BYTES_MAX]
+        unit.fact(facts.LossAccepted(tuple(recovery.lost), journal.clock.now_ms(), report))
+        if recovery.lost[-1][1] > recovery.applied_lsn:
+            _adopt_orphans(journal, unit)
+    # Last: an opening that was cut short before it is done again from the start.
+    unit.fact(facts.StoreOpened(epoch, boot_id, journal.clock.now_ms()))
     await unit.submit()
     recovery.report.epoch = journal.epoch
     if recovery.lost:
         # From here on opening starts behind the damage, whichever checkpoint it uses.
         await checkpoint.take(journal)
         await checkpoint.take(journal)
+    await journal.room()
+    journal.check_open()

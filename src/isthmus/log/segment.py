@@ -1,19 +1,22 @@
 """One journal file with its index: where the batches of a partition lie in it, and their verified bytes.
 
 It reads and never writes journal bytes (the commit does); what it writes is the index sidecar of a sealed file, which
-can always be rebuilt.
+can always be rebuilt, and is when it turns out to be damaged.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
 
 from isthmus.errors import Damaged
 from isthmus.limits import READ_AHEAD_ENTRIES
 from isthmus.log import batch as batches
 from isthmus.log import format as form
-from isthmus.log.index import ActiveIndex, IndexCache, IndexInvalid, Row, SealedIndex, encode_sidecar
+from isthmus.log.files import Files
+from isthmus.log.index import ActiveIndex, Extent, IndexCache, IndexInvalid, Row, SealedIndex, encode_sidecar
 from isthmus.log.partition import Partition
-from isthmus.log.storage import File, Storage, replace
+from isthmus.log.scan import Group, GroupReader
+from isthmus.log.storage import Storage, replace
 
 INDEX_SUFFIX: Final = ".index"
 LOG_SUFFIX: Final = ".log"
@@ -21,6 +24,7 @@ FLAG_BITS: Final = form.ALIGNMENT - 1
 """Entries are whole multiples of 8 bytes, so the low bits of a row's length carry the entry's flags."""
 
 Names = Mapping[int, tuple[str, str, int, bytes]]
+T = TypeVar("T")
 
 
 def row_flags(row: Row) -> int:
@@ -42,32 +46,46 @@ class Store(Protocol):
     checksums: form.Checksums
     store: bytes
     index_cache: IndexCache
+    files: Files
 
     @property
     def cache(self) -> Cache:
         """The newest batches."""
 
+    @property
+    def writable(self) -> bool:
+        """Whether files may be written at all."""
+
     def names_of(self, partition_ids: Iterable[int]) -> Names:
         """What the sidecars say of partitions."""
 
-    def in_background(self, work: Callable[[], None]) -> None:
-        """Run something off the loop, or here where there is no disk to wait for."""
+    def sealed(self, segment: "Segment", names: Names) -> None:
+        """Write the sidecar of a segment that is full, off the loop where there is a disk to wait for."""
+
+    def given_up_until(self, lsn: int) -> int:
+        """Where the range ends that an operator gave up and that holds an LSN; the LSN itself when there is none."""
 
 
 class Segment:
-    """A file of the journal that covers the LSNs `first_lsn` to `end_lsn`, exclusive."""
+    """A file of the journal that covers the LSNs `first_lsn` to `end_lsn`, exclusive.
 
-    __slots__ = ("_file", "_index", "_index_file", "_journal", "end_lsn", "first_lsn", "name", "sealed")
+    `blocker` is a partition that was seen to hold the segment: what retention asks first when it comes again.
+    """
 
-    def __init__(self, journal: Store, name: str, first_lsn: int, end_lsn: int, file: File | None) -> None:
+    __slots__ = ("_index", "_journal", "_rebuilding", "blocker", "end_lsn", "first_lsn", "name", "sealed")
+
+    def __init__(self, journal: Store, name: str, first_lsn: int, end_lsn: int) -> None:
         self._journal = journal
         self.name = name
         self.first_lsn = first_lsn
         self.end_lsn = end_lsn
         self.sealed = False
-        self._file = file
+        self.blocker: int | None = None
         self._index: ActiveIndex | SealedIndex = ActiveIndex()
-        self._index_file: File | None = None
+        self._rebuilding = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Segment {self.name} to {self.end_lsn}>"
 
     @property
     def index_name(self) -> str:
@@ -81,7 +99,7 @@ class Segment:
 
     # ---- the index ----------------------------------------------------------------------------------------------
 
-    def add(  # noqa: PLR0913 - a row of the index
+    def add(
         self, partition: int, base: int, end: int, lsn: int, length: int, flags: int, max_timestamp_ms: int
     ) -> None:
         """Index a batch of the active segment, live or while it is scanned."""
@@ -95,37 +113,82 @@ class Segment:
         return index.bounds(partition) is not None if isinstance(index, ActiveIndex) else index.may_hold(partition)
 
     def bounds(self, partition: int) -> tuple[int, int] | None:
-        """First offset and end offset of a partition in it."""
-        return self._index.bounds(partition)
+        """First offset and end offset of a partition in it.
+
+        Raises:
+            Damaged: the sidecar is damaged, and so is the segment that it could be rebuilt from; so in all below.
+        """
+        return self._ask(lambda index: index.bounds(partition))
 
     def rows(self, partition: int, offset: int, limit: int) -> list[Row]:
         """Up to `limit` rows from the batch that holds or follows an offset."""
-        return self._index.rows(partition, offset, limit)
+        return self._ask(lambda index: index.rows(partition, offset, limit))
 
     def first_after_time(self, partition: int, time_ms: int) -> Row | None:
         """The first batch with a record timestamp at or after a time."""
-        return self._index.first_after_time(partition, time_ms)
+        return self._ask(lambda index: index.first_after_time(partition, time_ms))
 
     def partitions(self) -> list[int]:
         """Ids of the partitions that have a batch in it."""
-        return list(self._index.partitions())
+        return self._ask(lambda index: index.partitions())
+
+    def extent(self, partition: int) -> Extent | None:
+        """What it holds of a partition."""
+        return self._ask(lambda index: index.directory(partition))
 
     def names(self) -> Names:
         """Partition id to namespace, topic, index and topic uuid, as far as the sidecar tells."""
-        return self._index.names() if isinstance(self._index, SealedIndex) else {}
+        return self._ask(lambda index: index.names() if isinstance(index, SealedIndex) else {})
+
+    def _ask(self, ask: Callable[[ActiveIndex | SealedIndex], T]) -> T:
+        try:
+            return ask(self._index)
+        except IndexInvalid:
+            return ask(self._rebuilt())
+
+    def _rebuilt(self) -> ActiveIndex:
+        """The index from the segment itself, in place of a damaged sidecar. One thread does it, others wait."""
+        with self._rebuilding:
+            index = self._index
+            if isinstance(index, SealedIndex):
+                index = self._index = self._scanned()
+                if self._journal.writable:
+                    self._journal.sealed(self, self._journal.names_of(index.partitions()))
+            return index
+
+    def _scanned(self) -> ActiveIndex:
+        index = ActiveIndex()
+        lsn = self.first_lsn
+        while lsn < self.end_lsn:
+            for group in self.groups(lsn):
+                for at, view, payload in group.entries():
+                    if view.kind == form.RECORDS:
+                        add_rows(index, view, payload, at - self.first_lsn)
+                lsn = group.end_lsn
+            bad, lsn = lsn, self._journal.given_up_until(lsn)
+            if bad == lsn < self.end_lsn:
+                lost = f"{self.index_name}, and {self.name} from byte {bad - self.first_lsn} on"
+                raise Damaged(self._journal.storage.directory, [lost])
+        return index
 
     def seal(self) -> None:
-        """Nothing is added any more: write the sidecar, in the background where there is a disk."""
+        """Nothing is added any more: have the sidecar written."""
         self.sealed = True
         index = self._index
         names = self._journal.names_of(index.partitions()) if isinstance(index, ActiveIndex) else {}
-        self._journal.in_background(lambda: self.write_sidecar(names))
+        self._journal.files.release(self.name)
+        self._journal.sealed(self, names)
 
     def write_sidecar(self, names: Names) -> None:
-        """Write the index beside the file and use it from there, which frees the memory."""
+        """Write the index beside the file and use it from there, which frees the memory.
+
+        Raises:
+            OSError: the index stays in memory.
+        """
         index = self._index
         if isinstance(index, ActiveIndex):
             content = encode_sidecar(index, self.first_lsn, self.end_lsn, self._journal.store, names)
+            self._journal.files.forget(self.index_name)
             replace(self._journal.storage, self.index_name, content)
             self.open_sidecar()
 
@@ -135,38 +198,53 @@ class Segment:
         Raises:
             IndexInvalid: it is not there, or not what was written; scan the segment instead.
         """
+        journal = self._journal
         try:
-            file = self._journal.storage.open(self.index_name)
+            with journal.files.use(self.index_name) as file:
+                size = file.size()
+            index = SealedIndex(
+                self._read_sidecar, size, journal.store, self.first_lsn, self.end_lsn, journal.index_cache
+            )
         except OSError as error:
             raise IndexInvalid(f"{self.index_name}: {error}") from error
-        try:
-            self._index = SealedIndex(
-                file.pread, file.size(), self._journal.store, self.first_lsn, self.end_lsn, self._journal.index_cache
-            )
-        except BaseException:
-            file.close()
-            raise
-        self._index_file = file
+        self._index = index
         self.sealed = True
+
+    def _read_sidecar(self, size: int, position: int) -> bytes:
+        try:
+            with self._journal.files.use(self.index_name) as file:
+                return file.pread(size, position)
+        except OSError as error:
+            # As good as damaged: the segment knows all that it holds.
+            raise IndexInvalid(f"{self.index_name}: {error}") from error
 
     # ---- the bytes ----------------------------------------------------------------------------------------------
 
-    def file(self) -> File:
-        """The journal file, opened when first needed."""
-        if self._file is None:
-            self._file = self._journal.storage.open(self.name)
-        return self._file
+    def groups(self, from_lsn: int | None = None) -> Iterator[Group]:
+        """Its commit groups, in order, up to the first that is damaged or not part of it (yet).
+
+        Args:
+            from_lsn: where a group starts; the first one when it is left out.
+
+        Raises:
+            FileNotFoundError: the segment was removed meanwhile.
+        """
+        with self._journal.files.use(self.name) as file:
+            reader = GroupReader(file, self.first_lsn, self._journal.checksums)
+            yield from reader.chain(self.first_lsn if from_lsn is None else from_lsn, self.end_lsn)
 
     def batch_at(self, partition: Partition, row: Row, *, wait: bool) -> bytes | None:
         """The batch of a row, placed for the partition; None when it is not at hand and `wait` is False.
 
         Raises:
             Damaged: the bytes are not what was written there.
+            FileNotFoundError: the segment was removed meanwhile.
         """
         data = self._journal.cache.get(self.first_lsn + row.position)
         if data is None:
             length = row.length & ~FLAG_BITS
-            entry = self.file().pread(length, row.position) if wait else self.file().pread_now(length, row.position)
+            with self._journal.files.use(self.name) as file:
+                entry = file.pread(length, row.position) if wait else file.pread_now(length, row.position)
             if entry is None:
                 return None
             data = form.read_records(self._journal.checksums, entry, partition.id, row.base_offset)
@@ -177,31 +255,23 @@ class Segment:
 
     def read_ahead(self, rows: Sequence[Row]) -> None:
         """Ask for the pages of the next entries, so that a catch-up read waits for the disk once and not per entry."""
-        file = self.file()
-        for row in rows[:READ_AHEAD_ENTRIES]:
-            file.advise(row.position, row.length & ~FLAG_BITS)
-
-    def use(self, file: File) -> None:
-        """Read through the file that the commit writes."""
-        self.forget_file()
-        self._file = file
-
-    def forget_file(self) -> None:
-        """The name stands for another file now."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        with self._journal.files.use(self.name) as file:
+            for row in rows[:READ_AHEAD_ENTRIES]:
+                file.advise(row.position, row.length & ~FLAG_BITS)
 
     def unlink(self) -> None:
         """Remove both files; the caller syncs the folder."""
-        self.close()
         storage = self._journal.storage
         for name in (self.index_name, self.name):
+            self._journal.files.forget(name)
             if storage.exists(name):
                 storage.unlink(name)
 
-    def close(self) -> None:
-        """Close the files."""
-        for file in (self._file, self._index_file):
-            if file is not None:
-                file.close()
+
+def add_rows(index: ActiveIndex, view: form.EntryView, batch: bytes, position: int) -> None:
+    """Index a records entry that lies at `position` of its file, in every partition that it stands in."""
+    header = batches.header(batch)
+    for partition, base in view.placements:
+        end = base + header.last_offset_delta + 1
+        length = view.length | (view.flags & FLAG_BITS)
+        index.add(partition, base, end, position, length, header.max_timestamp_ms)
