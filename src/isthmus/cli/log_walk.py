@@ -1,0 +1,281 @@
+"""A walk over the files of a data directory, group by group, that says where valid bytes end and go on.
+
+It changes nothing, takes no lock and trusts no index, so it works beside the process that holds the directory and on a
+directory that nothing else can open any more. What a gap means is judged by others.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import msgspec
+
+from isthmus.errors import FormatTooNew, NotAStore
+from isthmus.limits import KIB
+from isthmus.log import checkpoint, commit, facts
+from isthmus.log import format as form
+from isthmus.log.recovery import FORMAT, FORMAT_VERSION, Group, GroupReader, StoreFormat
+from isthmus.log.segment import INDEX_SUFFIX, LOG_SUFFIX
+from isthmus.log.storage import File, Storage, read_all
+
+PARTITION_BITS: Final = 16
+LSN_DIGITS: Final = 20
+
+
+class Piece(NamedTuple):
+    """A valid group in the file that starts at `first_lsn`."""
+
+    file: str
+    first_lsn: int
+    group: Group
+
+    @property
+    def lsn(self) -> int:
+        """The LSN of the group."""
+        return self.group.header.first_lsn
+
+
+class Gap(NamedTuple):
+    """Bytes between two LSNs that hold no valid group; `file` is empty when the file itself is not there.
+
+    `tail` says that nothing valid follows in the last file: what is there may never have been promised.
+    """
+
+    file: str
+    first_lsn: int
+    start: int
+    end: int
+    tail: bool = False
+
+
+class Entry(NamedTuple):
+    """An entry with its LSN, its whole bytes and its payload."""
+
+    lsn: int
+    view: form.EntryView
+    data: bytes
+    payload: bytes
+
+
+@dataclass
+class Names:
+    """What topics and groups are called, from every fact and sidecar that was seen."""
+
+    topics: dict[int, str] = field(default_factory=dict)
+    queues: dict[int, str] = field(default_factory=dict)
+    groups: dict[int, str] = field(default_factory=dict)
+    default: str = "default"
+
+    def learn(self, fact: facts.AnyFact) -> None:
+        """Take the name that a fact gives to something."""
+        match fact:
+            case facts.TopicSet():
+                self.topics[fact.id] = self._name(fact.namespace, fact.name)
+            case facts.QueueSet():
+                self.queues[fact.id] = self._name(fact.namespace, fact.name)
+            case facts.GroupSet():
+                self.groups[fact.id] = self._name(fact.namespace, fact.name)
+            case _:
+                pass
+
+    def learn_partition(self, partition: int, namespace: str, topic: str) -> None:
+        """Take the name that a sidecar gives to a partition's topic."""
+        self.topics.setdefault(partition >> PARTITION_BITS, self._name(namespace, topic))
+
+    def _name(self, namespace: str, name: str) -> str:
+        return name if namespace == self.default else f"{namespace}:{name}"
+
+    def topic(self, partition: int) -> str:
+        """The topic of a partition, by its number when nothing named it."""
+        topic = partition >> PARTITION_BITS
+        return self.topics.get(topic, f"#{topic}")
+
+    def partition(self, partition: int) -> str:
+        """`topic/index`."""
+        return f"{self.topic(partition)}/{index_of(partition)}"
+
+
+def index_of(partition: int) -> int:
+    """The index of a partition in its topic."""
+    return partition & (1 << PARTITION_BITS) - 1
+
+
+@dataclass
+class Store:
+    """A data directory as files: what its FORMAT file says and what can be listed."""
+
+    storage: Storage
+    format: int
+    uuid: bytes
+    checksums: form.Checksums
+    names: Names = field(default_factory=Names)
+
+    @classmethod
+    def open(cls, storage: Storage) -> "Store":
+        """Read the FORMAT file.
+
+        Raises:
+            NotAStore: there is none, or it cannot be read.
+            FormatTooNew: it is of a later version.
+        """
+        if not storage.exists(FORMAT):
+            raise NotAStore(storage.directory, "it has no FORMAT file")
+        try:
+            stored = msgspec.json.decode(read_all(storage, FORMAT, 4 * KIB), type=StoreFormat)
+            store_uuid = bytes.fromhex(stored.store)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise NotAStore(storage.directory, f"its FORMAT file cannot be read ({error})") from error
+        if stored.format > FORMAT_VERSION:
+            raise FormatTooNew(storage.directory, stored.format, FORMAT_VERSION)
+        return cls(storage, stored.format, store_uuid, form.Checksums(store_uuid))
+
+    def segments(self) -> list[tuple[str, int]]:
+        """(file, first LSN) of each segment in order."""
+        names = (name for name in self.storage.list(commit.JOURNAL) if is_named(name, LOG_SUFFIX))
+        return [(f"{commit.JOURNAL}/{name}", lsn_of(name)) for name in names]
+
+    def strangers(self) -> list[str]:
+        """Files in the store's folders that nobody will read: left over, or unknown."""
+        known = ((commit.JOURNAL, (LOG_SUFFIX, INDEX_SUFFIX)), (checkpoint.FOLDER, (checkpoint.SUFFIX,)))
+        return [
+            path
+            for folder, suffixes in known
+            for name in self.storage.list(folder)
+            if (path := f"{folder}/{name}") != commit.SPARE and not any(is_named(name, each) for each in suffixes)
+        ]
+
+    def entries(self, group: Group) -> list[Entry] | None:
+        """The entries of a group; None when their lengths do not add up to it."""
+        views = form.iter_entries(group.body)
+        if views is None or len(views) != group.header.entry_count:
+            return None
+        start = group.header.first_lsn + form.GROUP_HEADER_BYTES
+        body = group.body
+        return [
+            Entry(
+                start + view.position,
+                view,
+                body[view.position : view.position + view.length],
+                body[view.payload_start : view.payload_start + view.payload_length],
+            )
+            for view in views
+        ]
+
+
+def is_named(name: str, suffix: str) -> bool:
+    """Whether a file is named by an LSN with that suffix."""
+    stem = name.removesuffix(suffix)
+    return name.endswith(suffix) and len(stem) == LSN_DIGITS and stem.isascii() and stem.isdecimal()
+
+
+def lsn_of(name: str) -> int:
+    """The LSN that a file is named by."""
+    return int(name.rpartition("/")[2][:LSN_DIGITS])
+
+
+class Walk:
+    """One pass over the journal from an LSN on. `durable_lsn` grows with what is read; start it with what is known.
+
+    `vanished` are files that were listed and gone when they were to be read: a running owner removed them.
+    `unreadable` are those that the system failed to read, with what it said; the rest of such a file is a gap.
+    """
+
+    def __init__(self, store: Store, *, from_lsn: int = 0, durable_lsn: int = 0) -> None:
+        self._store = store
+        self._from_lsn = from_lsn
+        self.durable_lsn = durable_lsn
+        self.end_lsn = 0
+        self.vanished: list[str] = []
+        self.unreadable: list[tuple[str, str]] = []
+        self.files: list[tuple[str, int]] = store.segments()
+        if self.files:
+            # A segment gets its name only after everything below it was synced.
+            self.durable_lsn = max(self.durable_lsn, self.files[-1][1])
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of the files that the walk reads, including what is allocated and not yet used."""
+        total = 0
+        for name, _ in self._wanted():
+            try:
+                file = self._store.storage.open(name)
+            except FileNotFoundError:
+                continue
+            total += file.size()
+            file.close()
+        return total
+
+    def _wanted(self) -> list[tuple[str, int]]:
+        ends = [first for _, first in self.files[1:]]
+        kept = [row for row, end in zip(self.files, ends, strict=False) if end > self._from_lsn]
+        return [*kept, *self.files[-1:]]
+
+    def __iter__(self) -> Iterator[Piece | Gap]:
+        """Groups and gaps in LSN order; a missing file between two others is a gap, too."""
+        wanted = self._wanted()
+        at = 0 if len(wanted) == len(self.files) else wanted[0][1]
+        for position, (name, first_lsn) in enumerate(wanted):
+            if first_lsn > at:
+                yield Gap("", at, at, first_lsn)
+            following = wanted[position + 1][1] if position + 1 < len(wanted) else None
+            try:
+                file = self._store.storage.open(name)
+            except FileNotFoundError:
+                self.vanished.append(name)
+                at = first_lsn
+                continue
+            try:
+                yield from self._segment(name, first_lsn, following, file)
+            except OSError as error:
+                self.unreadable.append((name, error.strerror or str(error)))
+                yield Gap(name, first_lsn, self.end_lsn, following or max(self.end_lsn, self.durable_lsn))
+            finally:
+                file.close()
+            at = max(self.end_lsn, following or 0)
+
+    def _segment(self, name: str, first_lsn: int, following: int | None, file: File) -> Iterator[Piece | Gap]:
+        lsn: int | None = first_lsn
+        self.end_lsn = max(self.end_lsn, first_lsn)
+        last: form.GroupHeader | None = None
+        while lsn is not None:
+            reader = GroupReader(file, first_lsn, self._store.checksums)
+            for group in reader.chain(lsn):
+                if not _follows(last, group.header):
+                    break
+                last = group.header
+                self.durable_lsn = max(self.durable_lsn, last.durable_lsn)
+                lsn = self.end_lsn = group.end_lsn
+                if lsn > self._from_lsn:
+                    yield Piece(name, first_lsn, group)
+            if lsn == following:
+                return
+            gap = self._behind(file, first_lsn, lsn, following, last)
+            if gap is None:
+                continue
+            if gap.end > gap.start:
+                yield gap._replace(file=name)
+            lsn, last = None if gap.tail or gap.end == following else gap.end, None
+
+    def _behind(
+        self, file: File, first_lsn: int, bad: int, following: int | None, last: form.GroupHeader | None
+    ) -> Gap | None:
+        """The gap behind the last valid group; None when the owner has written there since, so that it is none."""
+        reader = GroupReader(file, first_lsn, self._store.checksums)
+        next_valid: int | None = None
+        for header in reader.headers_behind(bad):
+            if header.first_lsn > bad and reader.at(header.first_lsn) is not None:
+                self.durable_lsn = max(self.durable_lsn, header.durable_lsn)
+                next_valid = next_valid if next_valid is not None else header.first_lsn
+        # Whoever promised that more is durable had written it before: only what is bad in a new look is bad.
+        found = GroupReader(file, first_lsn, self._store.checksums).at(bad)
+        if found is not None and _follows(last, found.header):
+            return None
+        if following is not None:
+            return Gap("", first_lsn, bad, following if next_valid is None else min(next_valid, following))
+        if next_valid is not None and self.durable_lsn > bad:
+            return Gap("", first_lsn, bad, next_valid)
+        return Gap("", first_lsn, bad, max(bad + reader.used_behind(bad), self.durable_lsn), tail=True)
+
+
+def _follows(last: form.GroupHeader | None, header: form.GroupHeader) -> bool:
+    return last is None or (header.prev_crc == last.crc and header.epoch >= last.epoch)

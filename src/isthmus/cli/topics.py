@@ -1,0 +1,608 @@
+"""`isthmus ls`, `show`, `create`, `alter`, `rm`: streams and queues and how they are kept.
+
+A stream is a topic that no queue owns; a queue comes with the topic that it owns.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import click
+import msgspec
+
+from isthmus.cli.base import Settings, command, confirmed, connected, pass_settings, run
+from isthmus.cli.output import Output, about, shown, size_text, span_text, time_text
+from isthmus.definition import (
+    BackoffPolicy,
+    QueueConfig,
+    QueueDefinition,
+    TopicConfig,
+    TopicDefinition,
+)
+from isthmus.errors import InvalidArgument, UnknownQueue
+from isthmus.limits import PARTITIONS_MAX
+from isthmus.views import GroupView, QueueView, TopicView
+
+if TYPE_CHECKING:
+    from isthmus.engines.base import Admin
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RETAIN: Final = "7d"
+"""How long a stream that is not compacted keeps its events unless told otherwise: as in `Stream(...)`."""
+
+DEAD_SUFFIX: Final = ".dead"
+NONE: Final = "none"
+"""What stands for "no limit" where an option takes a duration or a size."""
+
+
+# ---- ls ------------------------------------------------------------------------------------------------------------
+
+
+@command("ls")
+@click.option("--streams", "only", flag_value="streams", help="Streams only.")
+@click.option("--queues", "only", flag_value="queues", help="Queues only.")
+@pass_settings
+def ls(settings: Settings, only: Literal["streams", "queues"] | None) -> None:
+    """List streams and queues.
+
+    --json answers {"streams": [...], "queues": [...]} with all that `show` shows.
+
+    Example:
+      isthmus --dir ./data ls
+    """
+    streams, queues = run(_listed(settings))
+    out = settings.out
+    if out.json:
+        found = {"streams": streams, "queues": queues}
+        out.document({only: found[only]} if only else found)
+        return
+    if only != "queues":
+        _list_streams(streams, out)
+    if only != "streams":
+        _list_queues(queues, out)
+
+
+async def _listed(settings: Settings) -> tuple[list[TopicView], list[QueueView]]:
+    async with connected(settings) as engine:
+        topics = await engine.admin.topics()
+        return [topic for topic in topics if topic.queue is None], await engine.admin.queues()
+
+
+def _list_streams(streams: Sequence[TopicView], out: Output) -> None:
+    rows = [
+        (
+            topic.name,
+            len(topic.partitions),
+            sum(each.high_watermark - each.log_start for each in topic.partitions),
+            size_text(sum(each.bytes for each in topic.partitions)),
+            keeps(topic.config),
+            topic.config.level,
+            ", ".join((*topic.groups, *(f"{view} (queue)" for view in topic.views))) or "-",
+        )
+        for topic in streams
+    ]
+    columns = ("stream", ">partitions", ">offsets", ">size", "keeps", "durability", "readers")
+    out.table(columns, rows)
+
+
+def _list_queues(queues: Sequence[QueueView], out: Output) -> None:
+    rows = [
+        (
+            queue.name,
+            queue.ready,
+            queue.leased,
+            queue.delayed,
+            queue.acked,
+            queue.dead,
+            queue.view_of or "-",
+            queue.config.dead or "-",
+        )
+        for queue in queues
+    ]
+    out.table(("queue", ">ready", ">leased", ">delayed", ">acked", ">dead", "view of", "dead letters"), rows)
+
+
+def keeps(config: TopicConfig) -> str:
+    """How long events stay, in a few words."""
+    parts = ["newest per key"] if config.compact else []
+    parts += ["until consumed"] if config.consumed else []
+    parts += [span_text(config.age_ms)] if config.age_ms is not None else []
+    parts += [size_text(config.size_bytes)] if config.size_bytes is not None else []
+    return ", ".join(parts) or "for ever"
+
+
+# ---- show ----------------------------------------------------------------------------------------------------------
+
+
+@command("show")
+@click.argument("name")
+@pass_settings
+def show(settings: Settings, name: str) -> None:
+    """One stream or queue: its settings, partitions and readers.
+
+    --json answers {"topic": {...}, "queue": {...} or null, "groups": [...]}.
+
+    Example:
+      isthmus --dir ./data show orders
+    """
+    topic, queue, groups = run(_shown(settings, name))
+    out = settings.out
+    if out.json:
+        out.document({"topic": topic, "queue": queue, "groups": groups})
+        return
+    out.table(("setting", "value"), [*_topic_rows(topic), *(_queue_rows(queue) if queue is not None else ())])
+    out.table(
+        (">partition", ">log start", ">high watermark", ">offsets", ">size"),
+        [
+            (
+                each.index,
+                each.log_start,
+                each.high_watermark,
+                each.high_watermark - each.log_start,
+                size_text(each.bytes),
+            )
+            for each in topic.partitions
+        ],
+    )
+    if queue is not None:
+        out.table(("events of the queue", ">count"), _count_rows(queue))
+    readers = [*_group_rows(groups, name), *((view, "queue", "-", "-") for view in topic.views)]
+    if readers:
+        out.table(("reader", "kind", "state", ">lag"), readers)
+
+
+async def _shown(settings: Settings, name: str) -> tuple[TopicView, QueueView | None, list[GroupView]]:
+    async with connected(settings) as engine:
+        admin = engine.admin
+        topic = await admin.topic(name)
+        queue = await admin.queue(name) if topic.queue is not None else None
+        return topic, queue, await admin.groups(name)
+
+
+def _topic_rows(topic: TopicView) -> list[tuple[str, object]]:
+    config = topic.config
+    rows: list[tuple[str, object]] = [
+        ("name", topic.name),
+        ("kind", "queue" if topic.queue is not None else "stream"),
+        ("durability", f"{config.level} ({_LEVELS[config.level]})"),
+        ("keeps", keeps(config)),
+        ("never removed before", span_text(config.floor_ms)),
+        ("always removed after", span_text(config.ceiling_ms)),
+        ("a reader is silent after", span_text(config.silent_ms)),
+        ("key", config.key_field),
+        ("placement of keys", topic.placement),
+        ("event types", ", ".join(config.event_types) or None),
+        ("codec", config.codec),
+        ("largest event", size_text(config.record_bytes_max)),
+        ("remembers ids for", span_text(config.dedup_ms)),
+        ("lives", _LIVES[topic.lifetime]),
+        ("made", time_text(topic.created_ms)),
+        ("id", f"{topic.id} ({topic.uuid})"),
+    ]
+    unset = ("never removed before", "always removed after", "key", "event types")
+    return [row for row in rows if row[0] not in unset or row[1] not in (None, "-")]
+
+
+_LEVELS: Final = {
+    "fsync": "acknowledged means on disk",
+    "written": "survives the process, not the power",
+}
+_LIVES: Final = {
+    "durable": "until removed",
+    "process": "as long as the broker runs",
+    "session": "as long as its session",
+}
+
+
+def _queue_rows(queue: QueueView) -> list[tuple[str, object]]:
+    config, backoff = queue.config, queue.config.backoff
+    return [
+        ("view of", queue.view_of),
+        ("lease", span_text(config.lease_ms) if config.lease_ms is not None else "as long as its session"),
+        ("fails at most", _times(config.failed_max)),
+        ("is handed out at most", _times(config.acquired_max)),
+        ("comes again after", f"{span_text(backoff.first_ms)}, doubling up to {span_text(backoff.max_ms)}"),
+        ("dead letters go to", config.dead),
+        ("keeps the order of keys", config.ordered),
+        ("expires after", span_text(config.ttl_ms)),
+    ]
+
+
+def _times(count: int | None) -> str:
+    return "without limit" if count is None else f"{count} times"
+
+
+def _count_rows(queue: QueueView) -> list[tuple[str, object]]:
+    names = "enqueued ready leased delayed acked rejected dead expired purged trimmed".split()
+    rows: list[tuple[str, object]] = [(name, getattr(queue, name)) for name in names]
+    if queue.oldest_ready_ms is not None:
+        rows.append(("oldest ready", about(queue.oldest_ready_ms)))
+    return rows
+
+
+def _group_rows(groups: Sequence[GroupView], topic: str) -> list[tuple[str, str, str, str]]:
+    return [
+        (
+            group.name,
+            "group",
+            f"{group.state}, silent" if group.silent else group.state,
+            shown(sum(row.lag for row in group.partitions if row.topic == topic)),
+        )
+        for group in groups
+    ]
+
+
+# ---- the options of create and alter ---------------------------------------------------------------------------------
+
+TOPIC_OPTIONS: Final = (
+    click.option(
+        "--partitions",
+        type=click.IntRange(1, PARTITIONS_MAX),
+        metavar="N",
+        help="Groups of keys to work on side by side.",
+    ),
+    click.option("--retain", metavar="AGE", help="Remove events of this age, such as 7d; none keeps them."),
+    click.option(
+        "--retain-size", metavar="SIZE", help="Remove the oldest above this size of a partition, such as 10GB."
+    ),
+    click.option("--consumed/--no-consumed", default=None, help="Remove what every declared reader is done with."),
+    click.option("--floor", metavar="AGE", help="Never remove before this age."),
+    click.option("--ceiling", metavar="AGE", help="Always remove at this age."),
+    click.option("--silent", metavar="AGE", help="After so long without a sign a reader no longer holds events."),
+    click.option(
+        "--durability",
+        type=click.Choice(["fsync", "written"]),
+        help="What acknowledged means: on disk, or in the system's hands.",
+    ),
+    click.option("--key", "key_field", metavar="FIELD", help="The field that is the key; `pub` takes it from there."),
+    click.option("--max-event", "record_bytes_max", metavar="SIZE", help="The largest event."),
+    click.option("--dedup", metavar="AGE", help="How long an id for de-duplication is remembered."),
+)
+QUEUE_OPTIONS: Final = (
+    click.option("--lease", metavar="TIME", help="Queue: how long a consumer holds an event before another gets it."),
+    click.option("--attempts", type=click.IntRange(1), metavar="N", help="Queue: failures until it is a dead letter."),
+    click.option("--backoff-first", metavar="TIME", help="Queue: wait after the first failure; doubles with each."),
+    click.option("--backoff-max", metavar="TIME", help="Queue: the longest such wait."),
+    click.option("--ordered/--no-ordered", default=None, help="Queue: an event waits for earlier ones of its key."),
+    click.option("--ttl", metavar="AGE", help="Queue: age at which an event that nobody took expires."),
+    click.option("--dead", metavar="NAME", help="Queue: where dead letters go [default: NAME.dead]; none drops them."),
+)
+
+
+def options(*sets: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """Several sets of options as one decorator, listed in their order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed([option for each in sets for option in each]):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+class Asked(msgspec.Struct, kw_only=True):
+    """The options of create and alter as they were written; None is "not given"."""
+
+    partitions: int | None = None
+    retain: str | None = None
+    retain_size: str | None = None
+    consumed: bool | None = None
+    floor: str | None = None
+    ceiling: str | None = None
+    silent: str | None = None
+    durability: Literal["fsync", "written"] | None = None
+    key_field: str | None = None
+    record_bytes_max: str | None = None
+    dedup: str | None = None
+    lease: str | None = None
+    attempts: int | None = None
+    backoff_first: str | None = None
+    backoff_max: str | None = None
+    ordered: bool | None = None
+    ttl: str | None = None
+    dead: str | None = None
+
+    QUEUE = ("lease", "attempts", "backoff_first", "backoff_max", "ordered", "ttl", "dead")
+
+    def topic(self, config: TopicConfig) -> TopicConfig:
+        """The configuration with what was given in place of what it says."""
+        changes: dict[str, Any] = {
+            "age_ms": _age(self.retain, "--retain"),
+            "size_bytes": _size(self.retain_size, "--retain-size"),
+            "floor_ms": _age(self.floor, "--floor"),
+            "ceiling_ms": _age(self.ceiling, "--ceiling"),
+            "silent_ms": _age(self.silent, "--silent"),
+            "record_bytes_max": _size(self.record_bytes_max, "--max-event"),
+            "dedup_ms": _age(self.dedup, "--dedup"),
+            "consumed": self._given(self.consumed),
+            "level": self._given(self.durability),
+            "key_field": self._given(self.key_field),
+        }
+        return _changed(config, changes)
+
+    def queue(self, config: QueueConfig) -> QueueConfig:
+        """The same for how a queue hands out."""
+        backoff: dict[str, Any] = {
+            "attempts": self._given(self.attempts),
+            "first_ms": _age(self.backoff_first, "--backoff-first"),
+            "max_ms": _age(self.backoff_max, "--backoff-max"),
+        }
+        changes: dict[str, Any] = {
+            "lease_ms": _age(self.lease, "--lease"),
+            "failed_max": self._given(self.attempts),
+            "ordered": self._given(self.ordered),
+            "ttl_ms": _age(self.ttl, "--ttl"),
+            "dead": UNSET if self.dead is None else None if self.dead == NONE else self.dead,
+        }
+        return _changed(config, changes | {"backoff": _changed(config.backoff, backoff)})
+
+    @staticmethod
+    def _given(value: object) -> object:
+        return UNSET if value is None else value
+
+    def refuse_queue_options(self, name: str) -> None:
+        """Raises InvalidArgument when an option of queues was given for a stream."""
+        for option in self.QUEUE:
+            if getattr(self, option) is not None:
+                raise InvalidArgument(f"--{option.replace('_', '-')}", f"is for queues, and {name!r} is a stream")
+
+
+UNSET: Final = msgspec.UNSET
+C = TypeVar("C", TopicConfig, QueueConfig, BackoffPolicy)
+
+
+def _changed(config: C, changes: dict[str, Any]) -> C:
+    given = {name: value for name, value in changes.items() if value is not UNSET}
+    return msgspec.structs.replace(config, **given)
+
+
+def _age(text: str | None, option: str) -> int | msgspec.UnsetType | None:
+    from isthmus.client.duration import duration_ms
+
+    if text is None:
+        return UNSET
+    return None if text == NONE else duration_ms(text, option)
+
+
+def _size(text: str | None, option: str) -> int | msgspec.UnsetType | None:
+    from isthmus.client.duration import size_bytes
+
+    if text is None:
+        return UNSET
+    return None if text == NONE else size_bytes(int(text) if text.isdigit() else text, option)
+
+
+# ---- create --------------------------------------------------------------------------------------------------------
+
+
+@command("create")
+@click.argument("name")
+@click.option("--queue", "as_queue", is_flag=True, help="A queue: each event is worked on once and then removed.")
+@click.option("--compact", is_flag=True, help="Stream: keep the newest event of each key, for ever.")
+@click.option(
+    "--of", "view_of", metavar="STREAM", help="Queue: also work on the events of this stream, which stay there."
+)
+@click.option(
+    "--from", "view_start", metavar="WHERE", help="With --of: earliest, latest or a time. [default: earliest]"
+)
+@options(TOPIC_OPTIONS, QUEUE_OPTIONS)
+@pass_settings
+def create(
+    settings: Settings,
+    /,
+    name: str,
+    *,
+    as_queue: bool,
+    compact: bool,
+    view_of: str | None,
+    view_start: str | None,
+    **given: Any,
+) -> None:
+    """Make a stream, or with --queue a queue and its dead letters.
+
+    A data directory that is not there is made. Durations are written as 500ms, 30s, 5m, 12h, 7d, sizes as 64KB, 10MiB.
+
+    Examples:
+      isthmus --dir ./data create orders --partitions 6 --retain 30d --key order_id
+      isthmus --dir ./data create customers --compact --key customer_id
+      isthmus --dir ./data create invoices --queue --lease 1m --attempts 3
+      isthmus --dir ./data create picking --of orders
+    """
+    asked = Asked(**given)
+    made: list[TopicDefinition | QueueDefinition]
+    if as_queue or view_of is not None:
+        if compact:
+            raise InvalidArgument("--compact", "is for streams: a queue removes what is acknowledged")
+        made = queue_definitions(name, asked, view_of, view_start)
+    else:
+        if view_start is not None:
+            raise InvalidArgument("--from", "goes with --of")
+        asked.refuse_queue_options(name)
+        made = [stream_definition(name, asked, compact=compact)]
+    run(_create(settings, made))
+    if settings.json:
+        settings.out.document({"created": [each.name for each in made]})
+    else:
+        settings.out.text(f"made {' and '.join(_described(each) for each in made)}")
+
+
+def _described(made: TopicDefinition | QueueDefinition) -> str:
+    kind = "queue" if isinstance(made, QueueDefinition) else "stream"
+    config = made.topic if isinstance(made, QueueDefinition) else made.config
+    return f"{kind} {made.name} ({config.level}, {made.partitions} partition{'s' * (made.partitions != 1)})"
+
+
+def stream_definition(name: str, asked: Asked, *, compact: bool) -> TopicDefinition:
+    """The stream that the options describe."""
+    from isthmus.client.duration import duration_ms
+
+    config = TopicConfig(compact=compact, age_ms=None if compact else duration_ms(RETAIN, "--retain"))
+    return TopicDefinition(name=name, partitions=asked.partitions or 1, config=asked.topic(config))
+
+
+def queue_definitions(
+    name: str, asked: Asked, view_of: str | None, view_start: str | None
+) -> list[TopicDefinition | QueueDefinition]:
+    """The queue that the options describe, and before it the one of its dead letters."""
+    config = asked.queue(QueueConfig(dead=f"{name}{DEAD_SUFFIX}"))
+    topic = asked.topic(TopicConfig(consumed=True))
+    queue = QueueDefinition(
+        name=name,
+        config=config,
+        topic=topic,
+        partitions=asked.partitions or 1,
+        view_of=view_of,
+        view_start=_view_start(view_start),
+    )
+    if config.dead is None:
+        return [queue]
+    # As the library makes them: dead letters leave by acknowledgement, redrive or removal, never by themselves.
+    kept = TopicConfig(level=topic.level, consumed=True, codec=topic.codec, key_field=topic.key_field)
+    return [QueueDefinition(name=config.dead, config=QueueConfig(failed_max=None), topic=kept), queue]
+
+
+def _view_start(text: str | None) -> int | Literal["earliest", "latest"]:
+    from isthmus.client.duration import start_at
+
+    found = start_at(text or "earliest", 0, "--from")
+    if isinstance(found, tuple) and text is not None and not text.startswith("-"):
+        return found[1]
+    if isinstance(found, str):
+        return found
+    raise InvalidArgument("--from", f"{text!r}: a view begins at earliest, latest or a time")
+
+
+async def _create(settings: Settings, made: Sequence[TopicDefinition | QueueDefinition]) -> None:
+    async with connected(settings, write=True, create=True) as engine:
+        *before, last = made
+        for each in before:
+            # Dead letters may be shared, or left from a queue of the same name.
+            if each.name not in {queue.name for queue in await engine.admin.queues()}:
+                await engine.admin.create(each)
+        await engine.admin.create(last)
+
+
+# ---- alter ---------------------------------------------------------------------------------------------------------
+
+
+@command("alter")
+@click.argument("name")
+@options(TOPIC_OPTIONS, QUEUE_OPTIONS)
+@pass_settings
+def alter(settings: Settings, /, name: str, **given: Any) -> None:
+    """Change settings of a stream or queue; what is not named stays as it is.
+
+    Partitions can only be added, and keys then go to other partitions. `none` takes a limit away.
+
+    Example:
+      isthmus --dir ./data alter orders --retain 90d --retain-size none
+    """
+    asked = Asked(**given)
+    if asked == Asked():
+        raise click.UsageError("say what to change, such as --retain 30d")
+    changes = run(_alter(settings, name, asked))
+    if settings.json:
+        settings.out.document({"altered": name, "changes": changes})
+    elif changes:
+        settings.out.table(("setting", "was", "is"), [(key, str(was), str(now)) for key, (was, now) in changes.items()])
+    else:
+        settings.out.text(f"{name} is already like that")
+
+
+async def _alter(settings: Settings, name: str, asked: Asked) -> dict[str, tuple[Any, Any]]:
+    async with connected(settings, write=True) as engine:
+        before = await _definition(engine.admin, name)
+        after = _altered(before, asked)
+        changes = differences(before, after)
+        if changes:
+            await engine.admin.alter(after)
+        return changes
+
+
+async def _definition(admin: "Admin", name: str) -> TopicDefinition | QueueDefinition:
+    """What it is now, as it would be asked for."""
+    topic = await admin.topic(name)
+    if topic.queue is None:
+        return TopicDefinition(
+            name=name,
+            namespace=topic.namespace,
+            partitions=len(topic.partitions),
+            placement=topic.placement,  # type: ignore[arg-type]  # views hold it as plain text
+            config=topic.config,
+            lifetime=topic.lifetime,  # type: ignore[arg-type]  # as above
+        )
+    queue = await admin.queue(topic.queue)
+    return QueueDefinition(
+        name=name,
+        namespace=topic.namespace,
+        config=queue.config,
+        topic=topic.config,
+        partitions=len(topic.partitions),
+        view_of=queue.view_of,
+        lifetime=queue.lifetime,  # type: ignore[arg-type]  # as above
+    )
+
+
+def _altered(before: TopicDefinition | QueueDefinition, asked: Asked) -> TopicDefinition | QueueDefinition:
+    partitions = asked.partitions or before.partitions
+    if isinstance(before, QueueDefinition):
+        return msgspec.structs.replace(
+            before, config=asked.queue(before.config), topic=asked.topic(before.topic), partitions=partitions
+        )
+    asked.refuse_queue_options(before.name)
+    return msgspec.structs.replace(before, config=asked.topic(before.config), partitions=partitions)
+
+
+def differences(before: msgspec.Struct, after: msgspec.Struct) -> dict[str, tuple[Any, Any]]:
+    """Setting to (was, is), for what differs; settings of parts by their own names."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in before.__struct_fields__:
+        was, now = getattr(before, name), getattr(after, name)
+        if isinstance(was, msgspec.Struct):
+            found |= differences(was, now)
+        elif was != now:
+            found[name] = (was, now)
+    return found
+
+
+# ---- rm ------------------------------------------------------------------------------------------------------------
+
+
+@command("rm")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_settings
+def rm(settings: Settings, names: tuple[str, ...], *, yes: bool) -> None:
+    """Remove streams or queues with all their events. This cannot be undone.
+
+    Example:
+      isthmus --dir ./data rm old-orders --yes
+    """
+    confirmed(f"Remove {', '.join(names)} with all events?", yes=yes)
+    run(_remove(settings, names))
+    if settings.json:
+        settings.out.document({"removed": list(names)})
+    else:
+        settings.out.text(f"removed {', '.join(names)}")
+
+
+async def _remove(settings: Settings, names: Sequence[str]) -> None:
+    async with connected(settings, write=True) as engine:
+        for name in names:
+            await engine.admin.topic(name)  # all are known before the first goes
+        for name in names:
+            await engine.admin.remove(name)
+
+
+async def queue_named(admin: "Admin", name: str) -> QueueView:
+    """A queue; what is a stream is said to be one.
+
+    Raises:
+        InvalidArgument: a stream of that name. UnknownQueue: nothing of that name.
+    """
+    try:
+        return await admin.queue(name)
+    except UnknownQueue:
+        if name in {topic.name for topic in await admin.topics()}:
+            raise InvalidArgument("queue", f"{name!r} is a stream; `isthmus tail {name}` shows its events") from None
+        raise
