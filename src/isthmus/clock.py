@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator
+from contextvars import ContextVar
 from typing import Final, Protocol
 
-from isthmus.errors import InvariantError
+from isthmus.errors import InvalidArgument, InvariantError
 from isthmus.limits import DRAIN_BUSY_MS
 
 MANUAL_START_MS: Final = 1_700_000_000_000
@@ -21,6 +22,12 @@ MANUAL_START_MS: Final = 1_700_000_000_000
 
 QUIET_TURNS: Final = 12
 """Turns of the event loop without any activity after which a drained system counts as quiet."""
+
+BUSY_POLL_S: Final = 0.0002
+"""Real seconds between two looks at work that runs in a thread: it does not turn the loop."""
+
+CANCELLED_TIMERS_MIN: Final = 64
+"""Cancelled timers are swept out when there are this many, and more of them than of others."""
 
 
 class Timer(Protocol):
@@ -97,7 +104,7 @@ class SystemClock:
 
     async def sleep_until(self, at_ms: int) -> None:
         """Sleep on the running loop."""
-        while (left_ms := at_ms - self.monotonic_ms()) > 0:
+        while (left_ms := at_ms - self.monotonic_ms()) > 0:  # noqa: ASYNC110 - there is no event but time itself
             await asyncio.sleep(left_ms / 1000)
 
     async def wait(self, future: "asyncio.Future[object]", until_ms: int | None) -> bool:
@@ -114,13 +121,30 @@ class SystemClock:
 
 
 class _ManualTimer:
-    __slots__ = ("callback",)
+    __slots__ = ("_clock", "callback")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, clock: "ManualClock", callback: Callable[[], None]) -> None:
+        self._clock = clock
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        self.callback = None
+        if self.callback is not None:
+            self.callback = None
+            self._clock.count_cancelled()
+
+
+class _Mark:
+    """One block of busy work; `sleepers` of it wait for time to pass, so that it may pass."""
+
+    __slots__ = ("sleepers", "what")
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.sleepers = 0
+
+
+_marks: ContextVar[tuple[_Mark, ...]] = ContextVar("isthmus_busy", default=())
+"""The busy blocks that the running code is in, those of the task that started it included."""
 
 
 class ManualClock:
@@ -134,7 +158,9 @@ class ManualClock:
         self._start_ms = start_ms
         self._timers: list[tuple[int, int, _ManualTimer]] = []
         self._order: Iterator[int] = itertools.count()
-        self._busy: Counter[str] = Counter()
+        self._cancelled = 0
+        self._lock = threading.Lock()
+        self._busy: dict[_Mark, None] = {}
         self._stirred = 0
 
     def now_ms(self) -> int:
@@ -147,24 +173,37 @@ class ManualClock:
 
     def timer(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         """A timer that only `advance` fires; one that is due already fires on the next turn of the loop."""
-        timer = _ManualTimer(callback)
+        timer = _ManualTimer(self, callback)
         if at_ms <= self.monotonic_ms():
             asyncio.get_running_loop().call_soon(self._fire, timer)
         else:
             heapq.heappush(self._timers, (at_ms, next(self._order), timer))
         return timer
 
+    def count_cancelled(self) -> None:
+        """A timer was cancelled: without a sweep now and then, time-outs that never come would pile up."""
+        self._cancelled += 1
+        if self._cancelled >= max(CANCELLED_TIMERS_MIN, len(self._timers) // 2):
+            self._timers = [row for row in self._timers if row[2].callback is not None]
+            heapq.heapify(self._timers)
+            self._cancelled = 0
+
     async def sleep_until(self, at_ms: int) -> None:
-        """Wait until the test has moved the clock there."""
+        """Wait until the test has moved the clock there. Busy work that sleeps does not keep `drain` waiting."""
         if at_ms <= self.monotonic_ms():
             await asyncio.sleep(0)
             return
         woken = asyncio.get_running_loop().create_future()
         timer = self.timer(at_ms, lambda: None if woken.done() else woken.set_result(None))
+        marks = _marks.get()
+        for mark in marks:
+            mark.sleepers += 1
         try:
             await woken
         finally:
             timer.cancel()
+            for mark in marks:
+                mark.sleepers -= 1
 
     async def wait(self, future: "asyncio.Future[object]", until_ms: int | None) -> bool:
         """See `Clock.wait`."""
@@ -173,16 +212,22 @@ class ManualClock:
     @contextlib.contextmanager
     def busy(self, what: str) -> Generator[None]:
         """Keep `drain` waiting, by name, until the block is left. Safe from any thread."""
-        self._busy[what] += 1
+        mark, outer = _Mark(what), _marks.get()
+        _marks.set((*outer, mark))
+        with self._lock:
+            self._busy[mark] = None
         try:
             yield
         finally:
-            self._busy[what] -= 1
-            self._stirred += 1
+            _marks.set(outer)
+            with self._lock:
+                del self._busy[mark]
+                self._stirred += 1
 
     def stir(self) -> None:
-        """Make a running `drain` look on for another few turns."""
-        self._stirred += 1
+        """Make a running `drain` look on for another few turns. Safe from any thread."""
+        with self._lock:
+            self._stirred += 1
 
     async def drain(self) -> None:
         """Return when nothing is running and nothing more happens without time passing.
@@ -195,29 +240,45 @@ class ManualClock:
         while quiet < QUIET_TURNS:
             seen = self._stirred
             await asyncio.sleep(0)
-            names = [what for what, count in self._busy.items() if count > 0]
+            names = self._busy_names()
             if names:
-                # Work in a thread does not turn the loop: do not spin while it runs.
-                await asyncio.sleep(0.0002)
+                await asyncio.sleep(BUSY_POLL_S)
             quiet = 0 if names or seen != self._stirred else quiet + 1
             if time.monotonic() > give_up:
-                raise InvariantError(f"not quiet after {DRAIN_BUSY_MS / 1000:.0f} s: {', '.join(names) or 'the loop'}")
+                raise InvariantError(f"not quiet after {DRAIN_BUSY_MS / 1000:g} s: {', '.join(names) or 'the loop'}")
+
+    def _busy_names(self) -> list[str]:
+        if not self._busy:
+            return []
+        with self._lock:
+            return sorted({mark.what for mark in self._busy if not mark.sleepers})
 
     async def advance(self, ms: int) -> None:
-        """Move time on by `ms`, stopping at each due timer and draining before and after it."""
+        """Move time on by `ms`, stopping at each due timer and draining before and after it.
+
+        Raises:
+            InvalidArgument: time does not go back.
+        """
+        if ms < 0:
+            raise InvalidArgument("ms", f"{ms}: time does not go back")
         end_ms = self.monotonic_ms() + ms
         await self.drain()
-        while self._timers and self._timers[0][0] <= end_ms:
-            at_ms = self._timers[0][0]
+        while (at_ms := self._next_ms()) is not None and at_ms <= end_ms:
             self._now_ms = max(self._now_ms, self._start_ms + at_ms)
-            while self._timers and self._timers[0][0] <= at_ms:
+            while self._next_ms() == at_ms:
                 self._fire(heapq.heappop(self._timers)[2])
             await self.drain()
         self._now_ms = self._start_ms + end_ms
         await self.drain()
 
+    def _next_ms(self) -> int | None:
+        """When the next timer is due that was not cancelled."""
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
     def _fire(self, timer: _ManualTimer) -> None:
         callback, timer.callback = timer.callback, None
         if callback is not None:
-            self._stirred += 1
+            self.stir()
             callback()
