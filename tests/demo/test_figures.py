@@ -108,6 +108,31 @@ def test_a_board_keeps_the_newest_departures_only() -> None:
     assert board.last[-1].text() == "01-01 00:09Z UA 9 IAH -9"
 
 
+def test_figures_of_two_halves_add_up_to_those_of_the_whole(january: list[Fact]) -> None:
+    departures = [fact for fact in january if isinstance(fact, Departed) and fact.origin == "JFK"][:400]
+    whole, halves = (CarrierFigures(), Board()), [(CarrierFigures(), Board()), (CarrierFigures(), Board())]
+
+    for number, fact in enumerate(departures):
+        for carrier, board in (whole, halves[number % 2]):
+            carrier.depart(fact.delay_min)
+            board.count(fact.tailnum, None, None)
+            line = BoardLine(fact.at_ms, fact.carrier, fact.flight, fact.dest, fact.delay_min)
+            board.depart(line, None, None)
+    halves[0][0].add(halves[1][0])
+    halves[0][1].add(halves[1][1])
+
+    assert halves[0] == whole
+
+
+def test_a_copy_of_a_board_goes_its_own_way() -> None:
+    board = Board()
+    board.depart(BoardLine(0, "UA", 1, "IAH", 0), None, None)
+
+    board.copy().depart(BoardLine(60_000, "UA", 2, "IAH", 0), None, None)
+
+    assert (len(board.last), board.departures_by_zone) == (1, {"unknown": 1})
+
+
 def audited(facts: list[Fact]) -> dict[str, KeyAudit]:
     keys: dict[str, KeyAudit] = defaultdict(KeyAudit)
     for fact in facts:

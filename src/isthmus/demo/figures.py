@@ -18,6 +18,9 @@ from isthmus.demo.facts import ON_TIME_MIN
 BOARD_LINES = 5
 """Departures that a board shows."""
 
+COUNTS = ("flights", "without_tailnum", "without_plane_row", "without_airport_row", "seats")
+"""What a board counts, as the report names it."""
+
 FAIL_ONCE_EVERY = 10
 """Rebooking jobs whose flight number is a multiple of this fail at their first attempt."""
 
@@ -106,6 +109,11 @@ class CarrierFigures(msgspec.Struct):
         self.arrival_delay_min += delay_min
         self.on_time += delay_min <= ON_TIME_MIN
 
+    def add(self, other: "CarrierFigures") -> None:
+        """Take in what was counted elsewhere of the same carrier."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def summary(self) -> dict[str, int | float | None]:
         """Return the figures as the report shows them; the share is of the arrivals whose delay is known."""
         known = self.arrived - self.diverted
@@ -161,10 +169,21 @@ class Board(msgspec.Struct):
         zone = (airport.zone if airport else None) or "unknown"
         self.departures_by_zone[zone] = self.departures_by_zone.get(zone, 0) + 1
 
+    def add(self, other: "Board") -> None:
+        """Take in what was counted elsewhere of the same airport."""
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for zone, departures in other.departures_by_zone.items():
+            self.departures_by_zone[zone] = self.departures_by_zone.get(zone, 0) + departures
+        self.last = sorted([*self.last, *other.last])[-BOARD_LINES:]
+
+    def copy(self) -> "Board":
+        """Return a board that can be changed without changing this one."""
+        return msgspec.structs.replace(self, departures_by_zone=dict(self.departures_by_zone), last=list(self.last))
+
     def summary(self) -> dict[str, int]:
         """Return the counts as the report shows them."""
-        names = ("flights", "without_tailnum", "without_plane_row", "without_airport_row", "seats")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in COUNTS}
 
 
 def last_departures(boards: Mapping[str, Board]) -> dict[str, dict[str, str]]:
