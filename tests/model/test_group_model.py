@@ -353,10 +353,28 @@ class GroupAgainstRules(RuleBasedStateMachine):
 
     @precondition(lambda self: self.group.awaited())
     @rule(data=st.data())
-    def whoever_is_awaited_joins_again(self, data: st.DataObject) -> None:
-        member_id = data.draw(st.sampled_from(self.group.awaited()))
+    def one_that_is_awaited_joins_again(self, data: st.DataObject) -> None:
+        self.join_as_before(data.draw(st.sampled_from(self.group.awaited())))
+
+    def join_as_before(self, member_id: str) -> None:
         ask = next(row.ask for row in self.model.rows if row.id == member_id)
         self.ask_to_join(member_id, ask.instance_id, ask.protocols, ask.session_ms, ask.rebalance_ms, require_id=False)
+
+    @precondition(lambda self: self.group.leader)
+    @rule(share=st.binary(max_size=2))
+    def all_do_what_is_asked_of_them(self, share: bytes) -> None:
+        """Otherwise few groups would ever be stable."""
+        for member_id in self.group.awaited():
+            self.join_as_before(member_id)
+        for row in self.group.describe().members:
+            self.ask_to_sync(row.member, None, self.group.generation, share)
+
+    @precondition(lambda self: any(row.instance for row in self.model.rows))
+    @rule(data=st.data(), owns=st.sampled_from([b"a", b"b"]))
+    def a_static_member_restarts(self, data: st.DataObject, owns: bytes) -> None:
+        row = data.draw(st.sampled_from([row for row in self.model.rows if row.instance]))
+        offered = tuple((name, metadata[:1] + owns) for name, metadata in row.ask.protocols)
+        self.ask_to_join("", row.instance, offered, row.ask.session_ms, row.ask.rebalance_ms, require_id=False)
 
     def ask_to_join(
         self,
@@ -490,12 +508,12 @@ class GroupAgainstRules(RuleBasedStateMachine):
 
 
 TestGroupAgainstRules = GroupAgainstRules.TestCase
-TestGroupAgainstRules.settings = settings(max_examples=600, stateful_step_count=50)
+TestGroupAgainstRules.settings = settings(max_examples=400, stateful_step_count=50)
 
 
 # ---- consumers that share partitions ------------------------------------------------------------------------------
 
-PARTITIONS: Final = {"flights": 5, "weather": 2}
+PARTITIONS: Final = {"flights": 12, "weather": 4}
 SESSION_MS: Final = 3_000
 REBALANCE_MS: Final = 2_000
 
@@ -539,15 +557,19 @@ class Consumer:
 class ConsumersSharePartitions(RuleBasedStateMachine):
     """However consumers come, go, stop and stumble: no partition ever has two owners that could both commit."""
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(count=st.integers(0, 4))
+    def start(self, count: int) -> None:
+        """With some consumers already at rest, because what goes wrong mostly goes wrong on the way from there."""
         self.group = Group("billing", Ids(), subscription_of=subscription_of)
         self.now_ms = 0
         self.requests = itertools.count(1)
         self.consumers: list[Consumer] = []
         self.given: dict[int, dict[TopicPartition, str]] = {}
+        for _ in range(count):
+            self.begin(("flights",), None)
+        self.pass_rounds(6)
 
-    @precondition(lambda self: len(self.consumers) < 4)
+    @precondition(lambda self: len(self.consumers) < 6)
     @rule(
         topics=st.sampled_from([("flights",), ("flights",), ("flights", "weather"), ("weather",)]),
         instance=st.sampled_from([None, "left", "right"]),
@@ -575,15 +597,25 @@ class ConsumersSharePartitions(RuleBasedStateMachine):
         self.consumers[index] = Consumer(self.consumers[index].topics, self.consumers[index].instance)
 
     @precondition(lambda self: self.consumers)
-    @rule(data=st.data(), steps=st.integers(1, 3))
-    def some_go_on(self, data: st.DataObject, steps: int) -> None:
-        for _ in range(steps):
-            self.step(data.draw(st.sampled_from(self.consumers)))
+    @rule(data=st.data(), few=st.booleans())
+    def some_go_on(self, data: st.DataObject, few: bool) -> None:
+        """In any order, and not always all: who is told first and who last is what matters."""
+        order = data.draw(st.permutations(self.consumers))
+        for consumer in order[: 1 if few else len(order) - 1]:
+            self.step(consumer)
 
     @rule()
     def all_go_on(self) -> None:
         for consumer in self.consumers:
             self.step(consumer)
+
+    @rule()
+    def all_join_again(self) -> None:
+        """The narrow moment: a new generation has begun, and nobody has been told its share."""
+        for _ in range(3):
+            for consumer in self.consumers:
+                if consumer.needs != "sync":
+                    self.step(consumer)
 
     @rule(ms=st.integers(1, 1_200))
     def pass_time(self, ms: int) -> None:
@@ -592,6 +624,11 @@ class ConsumersSharePartitions(RuleBasedStateMachine):
             self.now_ms = deadline_ms
             self.note(self.group.expire(self.now_ms))
         self.now_ms = end_ms
+
+    def pass_rounds(self, count: int) -> None:
+        for _ in range(count):
+            self.all_go_on()
+            self.pass_time(SESSION_MS // 4)
 
     def step(self, consumer: Consumer) -> None:
         if consumer.waits_for is not None:
@@ -653,13 +690,9 @@ class ConsumersSharePartitions(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Left in peace, the consumers end up with every partition that somebody wants, evenly."""
-        for _ in range(40):
-            self.all_go_on()
-            self.pass_time(SESSION_MS // 4)
+        self.pass_rounds(40)
         generation = self.group.generation
-        for _ in range(8):
-            self.all_go_on()
-            self.pass_time(SESSION_MS // 4)
+        self.pass_rounds(8)
 
         assert self.group.generation == generation, "the group never comes to rest"
         wanted = {topic for consumer in self.consumers for topic in consumer.topics}
@@ -671,4 +704,4 @@ class ConsumersSharePartitions(RuleBasedStateMachine):
 
 
 TestConsumersSharePartitions = ConsumersSharePartitions.TestCase
-TestConsumersSharePartitions.settings = settings(max_examples=300, stateful_step_count=50)
+TestConsumersSharePartitions.settings = settings(max_examples=1000, stateful_step_count=50)

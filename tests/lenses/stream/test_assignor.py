@@ -105,6 +105,20 @@ class TestExamples:
 
         assert shares == {"a": [("x", 0)], "b": [("x", 1)], "c": [("y", 0)]}
 
+    def test_who_has_most_gives_first(self) -> None:
+        previous = {"a": [("t", 0), ("t", 1), ("t", 2), ("t", 3)], "b": [("t", 4), ("t", 5)]}
+
+        shares = assign(dict.fromkeys("abc", ("t",)), {"t": 6}, previous)
+
+        assert moves(previous, shares) == 2
+
+    def test_what_was_free_is_handed_on_before_what_somebody_had(self) -> None:
+        previous = {"c": [("w", 0)], "b": [("x", 0)]}
+
+        shares = assign({"b": ["x"], "c": ["w", "x"], "d": ["w"]}, {"w": 1, "x": 2}, previous)
+
+        assert moves(previous, shares) == 1
+
     def test_who_wants_nothing_and_what_nobody_wants_stay_apart(self) -> None:
         assert assign({"a": []}, {"t": 2}, {"a": [("t", 0)]}) == {"a": []}
 
@@ -200,6 +214,16 @@ class TestPlan:
 
         assert first == {"a": {("t", 0)}, "b": set()}
         assert second == {"a": {("t", 0)}, "b": {("t", 1)}}
+
+    def test_what_was_withheld_is_given_without_moving_anything_else(self) -> None:
+        members: Wanted = {"a": ("x", "y"), "b": (), "c": ("w", "x"), "d": ("w", "y")}
+        partitions = {"w": 1, "x": 2, "y": 3}
+
+        first = round_of(members, partitions, {"b": [("w", 0)], "c": [("y", 0), ("y", 1), ("y", 2)]})
+        second = round_of(members, partitions, first)
+
+        assert moves(first, second) == 0
+        assert len(owned_once(second)) == 6
 
     def test_a_claim_of_an_older_generation_does_not_count(self) -> None:
         metadata = {

@@ -622,6 +622,31 @@ class TestStaticMembers:
 
         assert caller.group.awaited() == (left,)
 
+    def test_a_restarted_member_waits_as_long_as_the_one_before_it_would(self) -> None:
+        caller = Caller()
+        left = caller.joined(caller.join(instance_id="left", rebalance_ms=3 * MEMBER_JOIN_MS_MAX)).member
+        newcomer = caller.join(client_id="b")
+        caller.join(left, rebalance_ms=3 * MEMBER_JOIN_MS_MAX)
+        share_out(caller, [left, caller.joined(newcomer).member])
+        caller.join(left, rebalance_ms=3 * MEMBER_JOIN_MS_MAX)
+        request = caller.join(instance_id="left", rebalance_ms=3 * MEMBER_JOIN_MS_MAX)
+
+        for _ in range(2 * MEMBER_JOIN_MS_MAX // 5_000):
+            caller.pass_time(5_000)
+            with pytest.raises(RebalanceInProgress):
+                caller.heartbeat("b-2")
+
+        assert caller.waiting == {request}
+
+    def test_another_protocol_type_is_another_subscription(self) -> None:
+        caller = Caller()
+        name = caller.joined(caller.join(instance_id="left")).member
+        caller.sync(name)
+
+        joined = caller.joined(caller.join(instance_id="left", protocol_type="connect"))
+
+        assert (joined.generation, joined.protocol_type) == (2, "connect")
+
     def test_the_older_member_is_fenced(self) -> None:
         caller, _, right = static_group()
         caller.join(instance_id="right")
