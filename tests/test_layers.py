@@ -30,7 +30,7 @@ class Room(NamedTuple):
 
 
 LEAF: Final = "record errors limits clock definition views ranges"
-PURE_LOG: Final = "log.format log.batch log.headers log.varint log.index log.facts log.dedup"
+PURE_LOG: Final = "log.format log.batch log.headers log.varint log.index log.facts log.dedup log.times"
 BATCH: Final = "log.batch log.headers"
 ENGINE_PORT: Final = "engines.base"
 PUBLIC: Final = "isthmus types sync"

@@ -105,6 +105,16 @@ CHECKPOINT_GROWTH_FACTOR: Final = 4
 CHECKPOINT_SLICE_MS: Final = 1
 """The loop exports a checkpoint in slices of at most this."""
 
+SEAL_DEAD_BYTES_MIN: Final = 64 * KIB
+"""An active segment that is wholly dead is sealed when it holds this much: below, a new file costs more than it frees."""
+
+CLOCK_JUMP_MS: Final = 3_600_000
+CLOCK_STEADY_MS: Final = 600_000
+"""Nothing is deleted by age for this long after the wall clock moved by more than that against the monotonic one."""
+
+SEGMENT_TIMES_MAX: Final = 4_096
+"""Points in time that a segment remembers of when its groups were appended."""
+
 # ---- reading -----------------------------------------------------------------------------------------------------
 
 FETCH_BYTES_MAX: Final = 8 * MIB

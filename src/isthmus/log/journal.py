@@ -35,11 +35,11 @@ from isthmus.log import commit, facts
 from isthmus.log import format as form
 from isthmus.log.files import Files
 from isthmus.log.index import IndexCache, Row
-from isthmus.log.partition import BatchAt, Partition
+from isthmus.log.partition import BatchAt, Partition, StoredBatch
 from isthmus.log.pending import Pending as Pending
 from isthmus.log.promotion import Applier, Promotion
 from isthmus.log.promotion import Placed as Placed
-from isthmus.log.segment import Names, Segment, row_flags
+from isthmus.log.segment import Names, Segment, row_flags, row_length
 from isthmus.log.storage import Storage
 from isthmus.log.tail import TailCache
 from isthmus.log.unit import Unit as Unit
@@ -53,6 +53,9 @@ _FACTS_SHARE: Final = 4
 
 _FRAME_BYTES: Final = form.GROUP_HEADER_BYTES
 """What a unit takes besides its entries, if no other shares its group."""
+
+_ROWS: Final = 1_024
+"""Index rows that are looked at in one step."""
 
 _SPARES_FREE: Final = 2
 """So many segments must fit on the disk besides what is pending, if that goes beyond what is pre-allocated."""
@@ -395,6 +398,7 @@ class Journal:
         if done.rolled is not None:
             self._rolled(done.rolled)
         active = self.segments[-1]
+        active.note_time(done.units_lsn, done.time_ms)
         promotion = Promotion(self, active, done.time_ms)
         lsn = done.units_lsn
         for unit in units:
@@ -607,6 +611,16 @@ class Journal:
                     # The row's time is a running maximum: it may come from what lies below the log start.
                     return max(row.base_offset, partition.log_start)
         return None
+
+    def stored_batches(self, partition: Partition) -> Iterator[StoredBatch]:
+        """All batches of a partition from its log start on. It reads sidecars: use it within `run`."""
+        offset = partition.log_start
+        for segment in tuple(self.segments):
+            while segment.may_hold(partition.id) and (rows := segment.rows(partition.id, offset, _ROWS)):
+                for row in rows:
+                    append_ms = segment.appended_by(segment.first_lsn + row.position)
+                    yield StoredBatch(row.end_offset, append_ms, row_length(row))
+                offset = rows[-1].end_offset
 
     # ---- closing ------------------------------------------------------------------------------------------------
 

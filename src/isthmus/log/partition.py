@@ -5,8 +5,8 @@ through a `Unit` of the journal, and its applied state moves only when the journ
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from isthmus.clock import Clock
 from isthmus.definition import Level
@@ -14,6 +14,8 @@ from isthmus.errors import OffsetOutOfRange, StorageError
 from isthmus.log import batch as batches
 from isthmus.log import facts
 from isthmus.log.dedup import ProducerTable
+
+T = TypeVar("T")
 
 
 class BatchAt(NamedTuple):
@@ -23,6 +25,14 @@ class BatchAt(NamedTuple):
     end_offset: int
     flags: int
     data: bytes
+
+
+class StoredBatch(NamedTuple):
+    """A batch as retention sees it: appended at or before `append_ms`, wall clock; bytes of its entry."""
+
+    end_offset: int
+    append_ms: int
+    size_bytes: int
 
 
 class Store(Protocol):
@@ -39,6 +49,12 @@ class Store(Protocol):
 
     async def read(self, partition: "Partition", offset: int, max_bytes: int) -> list[BatchAt]:
         """Batches, waiting for the disk."""
+
+    def stored_batches(self, partition: "Partition") -> Iterator[StoredBatch]:
+        """All batches from the log start on; reads sidecars."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run something that waits for the disk."""
 
     async def first_after_time(self, partition: "Partition", time_ms: int) -> int | None:
         """The base offset of the first batch that can hold a record at or after a time."""
@@ -214,6 +230,10 @@ class Partition:
         """
         found = self.read_now(offset, max_bytes)
         return found if found is not None else await self._journal.read(self, offset, max_bytes)
+
+    async def over_stored(self, decide: Callable[[Iterable[StoredBatch]], T]) -> T:
+        """What `decide` makes of all batches from the log start on; it runs off the loop and takes what it needs."""
+        return await self._journal.run(lambda: decide(self._journal.stored_batches(self)))
 
     async def offset_for_time(self, time_ms: int) -> int | None:
         """The first offset whose record timestamp is at or after `time_ms`; None when there is none.

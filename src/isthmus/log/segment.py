@@ -17,6 +17,7 @@ from isthmus.log.index import ActiveIndex, Extent, IndexCache, IndexInvalid, Row
 from isthmus.log.partition import Partition
 from isthmus.log.scan import Group, GroupReader
 from isthmus.log.storage import Storage, replace
+from isthmus.log.times import Times
 
 INDEX_SUFFIX: Final = ".index"
 LOG_SUFFIX: Final = ".log"
@@ -30,6 +31,11 @@ T = TypeVar("T")
 def row_flags(row: Row) -> int:
     """The entry flags (attributes, transactional, control) that a row carries."""
     return row.length & FLAG_BITS
+
+
+def row_length(row: Row) -> int:
+    """Bytes of the entry of a row."""
+    return row.length & ~FLAG_BITS
 
 
 class Cache(Protocol):
@@ -69,10 +75,22 @@ class Store(Protocol):
 class Segment:
     """A file of the journal that covers the LSNs `first_lsn` to `end_lsn`, exclusive.
 
-    `blocker` is a partition that was seen to hold the segment: what retention asks first when it comes again.
+    `blocker` is a partition that was seen to hold the segment, `dead` says that none does any more: what retention
+    remembers of it.
     """
 
-    __slots__ = ("_index", "_journal", "_rebuilding", "blocker", "end_lsn", "first_lsn", "name", "sealed")
+    __slots__ = (
+        "_index",
+        "_journal",
+        "_rebuilding",
+        "_times",
+        "blocker",
+        "dead",
+        "end_lsn",
+        "first_lsn",
+        "name",
+        "sealed",
+    )
 
     def __init__(self, journal: Store, name: str, first_lsn: int, end_lsn: int) -> None:
         self._journal = journal
@@ -81,7 +99,9 @@ class Segment:
         self.end_lsn = end_lsn
         self.sealed = False
         self.blocker: int | None = None
+        self.dead = False
         self._index: ActiveIndex | SealedIndex = ActiveIndex()
+        self._times = Times()
         self._rebuilding = threading.Lock()
 
     def __repr__(self) -> str:
@@ -106,6 +126,10 @@ class Segment:
         if isinstance(self._index, ActiveIndex):
             packed = length | (flags & FLAG_BITS)
             self._index.add(partition, base, end, lsn - self.first_lsn, packed, max_timestamp_ms)
+
+    def note_time(self, lsn: int, time_ms: int) -> None:
+        """A group was appended at a place of the active segment, live or while it is scanned."""
+        self._times.add(lsn, time_ms)
 
     def may_hold(self, partition: int) -> bool:
         """False when it certainly holds nothing of a partition."""
@@ -218,6 +242,18 @@ class Segment:
             # As good as damaged: the segment knows all that it holds.
             raise IndexInvalid(f"{self.index_name}: {error}") from error
 
+    def appended_by(self, lsn: int) -> int:
+        """When what is at an LSN had been appended (ms since 1970 UTC, never too early).
+
+        For a segment that was sealed before this opening its group headers are read once.
+        """
+        if not len(self._times):
+            times = Times()
+            for group in self.groups():
+                times.add(group.header.first_lsn, group.header.time_ms)
+            self._times = times
+        return self._times.appended_by(lsn)
+
     # ---- the bytes ----------------------------------------------------------------------------------------------
 
     def groups(self, from_lsn: int | None = None) -> Iterator[Group]:
@@ -242,7 +278,7 @@ class Segment:
         """
         data = self._journal.cache.get(self.first_lsn + row.position)
         if data is None:
-            length = row.length & ~FLAG_BITS
+            length = row_length(row)
             with self._journal.files.use(self.name) as file:
                 entry = file.pread(length, row.position) if wait else file.pread_now(length, row.position)
             if entry is None:
@@ -257,7 +293,7 @@ class Segment:
         """Ask for the pages of the next entries, so that a catch-up read waits for the disk once and not per entry."""
         with self._journal.files.use(self.name) as file:
             for row in rows[:READ_AHEAD_ENTRIES]:
-                file.advise(row.position, row.length & ~FLAG_BITS)
+                file.advise(row.position, row_length(row))
 
     def unlink(self) -> None:
         """Remove both files; the caller syncs the folder."""
