@@ -14,7 +14,8 @@ from isthmus.errors import FormatTooNew, NotAStore
 from isthmus.limits import KIB
 from isthmus.log import checkpoint, commit, facts
 from isthmus.log import format as form
-from isthmus.log.recovery import FORMAT, FORMAT_VERSION, Group, GroupReader, StoreFormat
+from isthmus.log.recovery import FORMAT, FORMAT_VERSION, StoreFormat
+from isthmus.log.scan import Group, GroupReader
 from isthmus.log.segment import INDEX_SUFFIX, LOG_SUFFIX
 from isthmus.log.storage import File, Storage, read_all
 
@@ -121,12 +122,16 @@ class Store:
         if not storage.exists(FORMAT):
             raise NotAStore(storage.directory, "it has no FORMAT file")
         try:
-            stored = msgspec.json.decode(read_all(storage, FORMAT, 4 * KIB), type=StoreFormat)
+            content = read_all(storage, FORMAT, 4 * KIB)
+            version = msgspec.json.decode(content, type=dict[str, object]).get("format")
+            if isinstance(version, int) and version > FORMAT_VERSION:
+                raise FormatTooNew(storage.directory, version, FORMAT_VERSION)
+            stored = msgspec.json.decode(content, type=StoreFormat)
+            if stored != StoreFormat.of(stored.format, stored.store):
+                raise ValueError("its checksum is wrong")
             store_uuid = bytes.fromhex(stored.store)
         except (msgspec.MsgspecError, ValueError) as error:
-            raise NotAStore(storage.directory, f"its FORMAT file cannot be read ({error})") from error
-        if stored.format > FORMAT_VERSION:
-            raise FormatTooNew(storage.directory, stored.format, FORMAT_VERSION)
+            raise NotAStore(storage.directory, f"its FORMAT file is damaged ({error}); restore it") from error
         return cls(storage, stored.format, store_uuid, form.Checksums(store_uuid))
 
     def segments(self) -> list[tuple[str, int]]:
@@ -144,22 +149,11 @@ class Store:
             if (path := f"{folder}/{name}") != commit.SPARE and not any(is_named(name, each) for each in suffixes)
         ]
 
-    def entries(self, group: Group) -> list[Entry] | None:
-        """The entries of a group; None when their lengths do not add up to it."""
-        views = form.iter_entries(group.body)
-        if views is None or len(views) != group.header.entry_count:
-            return None
-        start = group.header.first_lsn + form.GROUP_HEADER_BYTES
-        body = group.body
-        return [
-            Entry(
-                start + view.position,
-                view,
-                body[view.position : view.position + view.length],
-                body[view.payload_start : view.payload_start + view.payload_length],
-            )
-            for view in views
-        ]
+
+def entries(group: Group) -> Iterator[Entry]:
+    """The entries of a group."""
+    for lsn, view, payload in group.entries():
+        yield Entry(lsn, view, group.body[view.position : view.position + view.length], payload)
 
 
 def is_named(name: str, suffix: str) -> bool:
@@ -239,7 +233,7 @@ class Walk:
         last: form.GroupHeader | None = None
         while lsn is not None:
             reader = GroupReader(file, first_lsn, self._store.checksums)
-            for group in reader.chain(lsn):
+            for group in reader.chain(lsn, following):
                 if not _follows(last, group.header):
                     break
                 last = group.header
@@ -263,15 +257,18 @@ class Walk:
         reader = GroupReader(file, first_lsn, self._store.checksums)
         next_valid: int | None = None
         for header in reader.headers_behind(bad):
-            if header.first_lsn > bad and reader.at(header.first_lsn) is not None:
-                self.durable_lsn = max(self.durable_lsn, header.durable_lsn)
-                next_valid = next_valid if next_valid is not None else header.first_lsn
+            if following is not None and header.end_lsn > following:
+                break
+            # What a header says holds even when the body behind it was torn.
+            self.durable_lsn = max(self.durable_lsn, header.durable_lsn)
+            if next_valid is None and reader.at(header.first_lsn) is not None:
+                next_valid = header.first_lsn
         # Whoever promised that more is durable had written it before: only what is bad in a new look is bad.
         found = GroupReader(file, first_lsn, self._store.checksums).at(bad)
         if found is not None and _follows(last, found.header):
             return None
         if following is not None:
-            return Gap("", first_lsn, bad, following if next_valid is None else min(next_valid, following))
+            return Gap("", first_lsn, bad, following if next_valid is None else next_valid)
         if next_valid is not None and self.durable_lsn > bad:
             return Gap("", first_lsn, bad, next_valid)
         return Gap("", first_lsn, bad, max(bad + reader.used_behind(bad), self.durable_lsn), tail=True)

@@ -1,0 +1,319 @@
+"""`isthmus tail`: show events of a stream or queue from any point on, and follow what comes.
+
+It reads by offset and takes nothing: no group moves and no queue is disturbed.
+"""
+
+import asyncio
+import os
+import shutil
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+import click
+
+from isthmus.cli.base import Settings, command, connected, pass_settings, run
+from isthmus.cli.output import Output, on_terminal
+from isthmus.cli.records import COLUMNS, record_cells, record_row
+from isthmus.errors import OffsetOutOfRange, UnknownPartition, Unsupported
+from isthmus.record import StoredRecord
+
+if TYPE_CHECKING:
+    from isthmus.engines.base import Engine, Reader
+    from isthmus.engines.embedded import EmbeddedEngine
+    from isthmus.log.partition import Partition
+
+Form = Literal["json", "raw", "table"]
+
+LAST: Final = 10
+"""Events that are shown when no --from says where to begin."""
+
+READ_BYTES: Final = 64 * 1024
+"""Read of one partition at once: what is held in memory is this many bytes for each partition."""
+
+LOOK_MS: Final = 250
+"""How often a followed directory is looked at for changes; looking reads no data."""
+
+REOPEN_MS: Final = 500
+"""At most so often it is read anew, and reading may take a quarter of the time."""
+
+REOPEN_TRIES: Final = 10
+WIDTHS: Final = (24, 4, 9, 20, 20)
+"""Of the columns before the value."""
+
+
+class Place(NamedTuple):
+    """A record and the partition it stands in."""
+
+    partition: int
+    record: StoredRecord
+
+
+class Asked(NamedTuple):
+    """What is to be shown: the `last` so many, or from `begin` on, of these at most `limit`."""
+
+    dest: str
+    begin: str | None
+    until: str | None
+    last: int | None
+    limit: int | None
+    partitions: tuple[int, ...]
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+
+
+@command("tail")
+@click.argument("dest")
+@click.option("--from", "begin", metavar="WHERE", help="earliest, latest, an offset, a time, or an age as -1h.")
+@click.option("--until", metavar="WHERE", help="end, an offset, a time, or an age. [default: end]")
+@click.option(
+    "-n", "--count", type=click.IntRange(1), metavar="N", help=f"At most so many. [default: {LAST}, or all with --from]"
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes; Ctrl-C ends it.")
+@click.option(
+    "-p", "--partition", "partitions", type=click.IntRange(0), multiple=True, help="Only this one; repeatable."
+)
+@click.option("--format", "form", type=click.Choice(["json", "raw", "table"]), help="[default: table; --json is json]")
+@pass_settings
+def tail(
+    settings: Settings,
+    dest: str,
+    *,
+    begin: str | None,
+    until: str | None,
+    count: int | None,
+    follow: bool,
+    partitions: tuple[int, ...],
+    form: Form | None,
+) -> None:
+    """Show events: without --from the last ones, with it from there on, in the order of their time.
+
+    Takes nothing from a queue and moves no group. raw writes the payloads alone, a line each.
+
+    Examples:
+      isthmus --dir ./data tail orders
+      isthmus --dir ./data tail orders -f --json
+      isthmus --dir ./data tail orders --from -1h -n 20
+      isthmus --dir ./data tail orders --from 2026-01-31T12:00:00Z --until 2026-01-31T13:00:00Z --format raw
+    """
+    if follow and until is not None:
+        raise click.UsageError("--follow has no end, so it does not go with --until")
+    asked = Asked(
+        dest,
+        begin,
+        until,
+        last=None if begin is not None else count or LAST,
+        limit=None if begin is None else count,
+        partitions=partitions,
+    )
+    printer = Printer(settings.out, dest, form or ("json" if settings.json else "table"))
+    run(_tail(settings, asked, printer, follow=follow))
+
+
+class Printer:
+    """Records in the form that was asked for."""
+
+    def __init__(self, out: Output, topic: str, form: Form) -> None:
+        self._out = out
+        self._topic = topic
+        self._headed = form != "table"
+        self._show: Callable[[Place], None] = {"json": self._json, "raw": self._raw, "table": self._cells}[form]
+        self._width = shutil.get_terminal_size().columns if on_terminal() else None
+
+    def show(self, place: Place) -> None:
+        """One record."""
+        self._show(place)
+
+    def flush(self) -> None:
+        """Hand over what was shown."""
+        self._out.flush()
+
+    def _json(self, place: Place) -> None:
+        self._out.json_line(record_row(self._topic, place.partition, place.record))
+
+    def _raw(self, place: Place) -> None:
+        if place.record.value is not None:
+            self._out.write(place.record.value + b"\n")
+
+    def _cells(self, place: Place) -> None:
+        if not self._headed:
+            self._headed = True
+            self._line(tuple(heading.removeprefix(">").upper() for heading in COLUMNS))
+        self._line(record_cells(place.partition, place.record))
+
+    def _line(self, cells: tuple[str, ...]) -> None:
+        *first, value = cells
+        text = "  ".join([*(cell.ljust(width) for cell, width in zip(first, WIDTHS, strict=True)), value])
+        if self._width is not None and len(text) > self._width:
+            text = text[: self._width - 1] + "…"
+        self._out.text(text)
+
+
+async def _tail(settings: Settings, asked: Asked, printer: Printer, *, follow: bool) -> None:
+    position = Position(asked)
+    changes = Changes(settings.store())
+    tries = REOPEN_TRIES
+    while True:
+        before = dict(position.offsets)
+        try:
+            async with connected(settings) as engine:
+                async for place in position.read(embedded(engine)):
+                    printer.show(place)
+        except OffsetOutOfRange:
+            # Retention removed what was about to be read: look again where the log begins now.
+            tries = REOPEN_TRIES if position.offsets != before else tries - 1
+            if not tries:
+                raise
+            continue
+        printer.flush()
+        if not follow or position.left == 0:
+            return
+        await changes.changed()
+
+
+def embedded(engine: "Engine") -> "EmbeddedEngine":
+    """The engine, when it can be read by offsets of single partitions, which the port does not offer yet.
+
+    Raises:
+        Unsupported: it cannot.
+    """
+    from isthmus.engines.embedded import EmbeddedEngine
+
+    if not isinstance(engine, EmbeddedEngine):
+        raise Unsupported(f"tail on {engine.url}", "it reads data directories")
+    return engine
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+class Position:
+    """Where the next reading begins in each partition; `offsets` moves with what was shown, `left` with how much."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._last = asked.last
+        self.offsets: dict[int, int] = {}
+        self.left = asked.limit
+
+    async def read(self, engine: "EmbeddedEngine") -> AsyncGenerator[Place]:
+        """What there is from here on, up to the ends as of now, oldest first.
+
+        Raises:
+            UnknownTopic, UnknownPartition, OffsetOutOfRange: see `Reader.read`.
+        """
+        partitions = self._wanted(engine)
+        starts = {each.index: await self._start(engine, each) for each in partitions}
+        ends = {each.index: await self._end(engine, each) for each in partitions}
+        readers = {at: open_reader(engine, self._asked.dest, at, starts[at], ends[at]) for at in starts}
+        found = merged(readers)
+        if self._last is not None:
+            found, self._last = last(found, self._last), None
+        async for place in found:
+            yield place
+            self.offsets[place.partition] = place.record.offset + 1
+            if self.left is not None:
+                self.left -= 1
+                if self.left == 0:
+                    return
+        self.offsets |= {at: max(end, self.offsets.get(at, 0)) for at, end in ends.items()}
+
+    def _wanted(self, engine: "EmbeddedEngine") -> "list[Partition]":
+        found = engine.broker.topic(engine.namespace, self._asked.dest).partitions
+        for at in self._asked.partitions:
+            if at >= len(found):
+                raise UnknownPartition(self._asked.dest, at, len(found))
+        return [each for each in found if not self._asked.partitions or each.index in self._asked.partitions]
+
+    async def _start(self, engine: "EmbeddedEngine", partition: "Partition") -> int:
+        from isthmus.client.duration import start_at
+
+        known = self.offsets.get(partition.index)
+        if known is not None:
+            return known
+        if self._asked.begin is None:
+            return max(partition.log_start, partition.high_watermark - (self._last or 0))
+        start = start_at(self._asked.begin, engine.clock.now_ms(), "--from")
+        return await engine.broker.resolve(partition, start)
+
+    async def _end(self, engine: "EmbeddedEngine", partition: "Partition") -> int:
+        from isthmus.client.duration import start_at
+
+        if self._asked.until in (None, "end"):
+            return partition.high_watermark
+        until = start_at(self._asked.until or "latest", engine.clock.now_ms(), "--until")
+        return await engine.broker.resolve(partition, until)
+
+
+def open_reader(engine: "EmbeddedEngine", topic: str, partition: int, start: int, end: int) -> "Reader":
+    """A reader of one partition, from an offset to an offset."""
+    from isthmus.engines.embedded import EmbeddedReader
+
+    place = engine.broker.topic(engine.namespace, topic).partitions[partition]
+    return EmbeddedReader(engine.broker, engine.session, topic, [place], [start], [end])
+
+
+async def merged(readers: "Mapping[int, Reader]") -> AsyncGenerator[Place]:
+    """The records of several partitions by time, as far as the order in each of them allows."""
+    waiting: dict[int, deque[StoredRecord]] = {at: deque() for at in readers}
+    while waiting:
+        for at in [at for at, records in waiting.items() if not records]:
+            chunk = await readers[at].read(READ_BYTES, 0)
+            if chunk is not None:
+                waiting[at].extend(chunk.records)
+            elif readers[at].ended:
+                del waiting[at]
+        ready = [at for at, records in waiting.items() if records]
+        if ready:
+            oldest = min(ready, key=lambda at: waiting[at][0].timestamp_ms)
+            yield Place(oldest, waiting[oldest].popleft())
+
+
+async def last(found: AsyncIterator[Place], count: int) -> AsyncGenerator[Place]:
+    """The last so many of them."""
+    kept: deque[Place] = deque(maxlen=count)
+    async for place in found:
+        kept.append(place)
+    for place in kept:
+        yield place
+
+
+# ---- following -----------------------------------------------------------------------------------------------------
+
+
+class Changes:
+    """Waits for a data directory to change, by the names, sizes and times of its journal files.
+
+    The broker writes at least once when it falls idle, so nothing that was written between two looks is missed.
+    """
+
+    def __init__(self, directory: str | None) -> None:
+        self._journal = Path(directory, "journal") if directory is not None else None
+        self._seen = self._look()
+        self._read_ms = 0.0
+
+    async def changed(self) -> None:
+        """Return when something was written since the last call, not too soon after it."""
+        loop = asyncio.get_running_loop()
+        spent_ms = loop.time() * 1000 - self._read_ms if self._read_ms else 0
+        await asyncio.sleep(max(REOPEN_MS, 3 * spent_ms) / 1000)
+        while (now := self._look()) == self._seen:  # noqa: ASYNC110 - it is another process that changes it
+            await asyncio.sleep(LOOK_MS / 1000)
+        self._seen = now
+        self._read_ms = loop.time() * 1000
+
+    def _look(self) -> list[tuple[str, int, int]]:
+        if self._journal is None:
+            return []
+        found = []
+        try:
+            with os.scandir(self._journal) as entries:
+                for entry in entries:
+                    status = entry.stat()
+                    found.append((entry.name, status.st_mtime_ns, status.st_size))
+        except FileNotFoundError:
+            # Removed between listing and looking: a change. No store at all is for the next reading to say.
+            return []
+        return sorted(found)
