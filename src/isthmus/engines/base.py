@@ -174,6 +174,9 @@ class Admin(Protocol):
     async def explain(self, topic: str, partition: int, offset: int) -> list[LifeStep]:
         """The life of one event, as far as the journal still tells."""
 
+    async def reclaim(self) -> int:
+        """Remove now, and not at some quiet time, what retention lets go; returns the bytes of disk that came back."""
+
 
 class Engine(Protocol):
     """A broker, here or elsewhere."""

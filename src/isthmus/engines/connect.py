@@ -28,6 +28,7 @@ async def open_engine(
     *,
     clock: Clock | None = None,
     options: "BrokerOptions | None" = None,
+    segment_bytes: int | None = None,
     read_only: bool = False,
 ) -> Engine:
     """The engine of an address, opened.
@@ -36,14 +37,17 @@ async def open_engine(
         url: `memory://`, `memory://name`, `isthmus:///path`, or a path.
         clock: for tests; only for a store that nobody has opened yet.
         options: sizes of the store; only for one that nobody has opened yet.
+        segment_bytes: the one of these sizes that users care about: of new segment files, 256 KiB to 1 GiB.
         read_only: look without taking the directory, also beside a process that holds it.
 
     Raises:
-        InvalidArgument: not an address. Unsupported: an engine that comes later.
+        InvalidArgument: not an address, or a size that cannot be. Unsupported: an engine that comes later.
         DirectoryInUse, NotAStore, FormatTooNew: see `Broker.open`.
     """
     from isthmus.engines import local  # noqa: PLC0415 - the broker is imported only where it is used
 
+    if segment_bytes is not None:
+        options = local.with_segments_of(segment_bytes, options)
     parts = urlsplit(url)
     if parts.scheme in LATER:
         raise Unsupported(f"engine {parts.scheme}:// ({LATER[parts.scheme]})", "it comes in a later version")

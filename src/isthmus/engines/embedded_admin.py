@@ -171,3 +171,10 @@ class EmbeddedAdmin:
         place = found.partitions[partition]
         steps = await broker.journal.run(lambda: explain.life_of(broker.journal, broker.catalog, place, offset))
         return explain.first_of_each(steps)
+
+    async def reclaim(self) -> int:
+        """Trim, then remove dead segments, with the checkpoints that this waits for."""
+        housekeeping = self._engine.broker.housekeeping
+        for topic in list(self._engine.broker.catalog.topics.values()):
+            await housekeeping.trim(topic)
+        return await housekeeping.sweep(force=True)

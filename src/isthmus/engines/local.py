@@ -4,14 +4,15 @@ An engine that is opened on another event loop than the broker's gets a proxy th
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from isthmus.broker.broker import Broker, BrokerOptions
 from isthmus.clock import Clock, SystemClock
 from isthmus.engines.base import Engine
 from isthmus.engines.embedded import EmbeddedEngine
 from isthmus.engines.hop import HoppingEngine
-from isthmus.errors import Closed
+from isthmus.errors import Closed, InvalidArgument
+from isthmus.limits import SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN
 from isthmus.log.storage import MemoryStorage, RealStorage, Storage
 
 
@@ -38,6 +39,18 @@ class Shared:
 
 _shared: dict[object, Shared] = {}
 """By (device, inode) of the directory, or by the name of a memory store."""
+
+
+def with_segments_of(segment_bytes: int, options: BrokerOptions | None) -> BrokerOptions:
+    """The options (None: the usual ones) with another size of segment files.
+
+    Raises:
+        InvalidArgument: it is too small or too large.
+    """
+    if not SEGMENT_BYTES_MIN <= segment_bytes <= SEGMENT_BYTES_MAX:
+        raise InvalidArgument("segment_bytes", f"{segment_bytes} is outside {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}")
+    known = options or BrokerOptions()
+    return replace(known, journal=replace(known.journal, segment_bytes=segment_bytes))
 
 
 async def open_memory(url: str, name: str, clock: Clock | None, options: BrokerOptions | None) -> Engine:
