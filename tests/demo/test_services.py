@@ -6,7 +6,7 @@ import pytest
 
 from isthmus.clock import ManualClock
 from isthmus.demo import sources
-from isthmus.demo.services import Pace, RebookingDesk, Upstream, WeatherService
+from isthmus.demo.services import Pace, RebookingDesk, Upstream, WeatherService, busiest_second
 
 
 async def test_the_weather_service_answers_by_airport_and_hour_and_counts() -> None:
@@ -28,33 +28,33 @@ async def test_the_desk_counts_what_it_rebooked() -> None:
     assert desk.rebooked == 2
 
 
-async def test_the_upstream_service_knows_its_busiest_second_wherever_it_begins() -> None:
+async def test_the_upstream_service_says_when_it_was_called() -> None:
     clock = ManualClock()
-    upstream = Upstream(clock)
+    await clock.advance(7)
 
-    for wait_ms, number in ((0, 1), (900, 2), (99, 3), (1, 4), (5000, 4)):
-        await clock.advance(wait_ms)
-        await upstream.call(number)
+    assert await Upstream(clock).call() == clock.now_ms()
 
-    assert upstream.busiest_second == 3
-    assert upstream.calls == {1: 1, 2: 1, 3: 1, 4: 2}
+
+def test_the_busiest_second_may_begin_anywhere() -> None:
+    assert busiest_second([5000, 0, 900, 999, 1000]) == 3
+    assert busiest_second([]) == 0
 
 
 async def test_callers_pass_no_faster_than_the_pace_in_any_second() -> None:
     clock = ManualClock()
-    upstream, pace = Upstream(clock), Pace(clock, per_second=5)
+    pace, times_ms = Pace(clock, per_second=5), list[int]()
 
-    async def caller(number: int) -> None:
+    async def caller() -> None:
         await pace.turn()
-        await upstream.call(number)
+        times_ms.append(clock.now_ms())
 
     async with asyncio.TaskGroup() as group:
-        for number in range(3):
-            group.create_task(caller(number))
+        for _ in range(3):
+            group.create_task(caller())
         await clock.advance(900)
-        for number in range(3, 23):
-            group.create_task(caller(number))
+        for _ in range(20):
+            group.create_task(caller())
         await clock.advance(4_000)
 
-    assert len(upstream.calls) == 23
-    assert upstream.busiest_second == 5
+    assert len(times_ms) == 23
+    assert busiest_second(times_ms) == 5

@@ -53,26 +53,26 @@ class RebookingDesk:
 
 
 class Upstream:
-    """A service that falls over when it is called too often; it remembers who called, and its busiest second.
-
-    A second is any span of 1,000 ms, not one that begins with the clock's.
-    """
+    """A service that falls over when it is called too often."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._last_second: deque[int] = deque()
-        self.calls: dict[int, int] = {}
-        self.busiest_second = 0
 
-    async def call(self, number: int) -> None:
-        """Serve one call, of that number."""
-        now_ms = self._clock.monotonic_ms()
-        recent = self._last_second
-        while recent and recent[0] <= now_ms - 1000:
+    async def call(self) -> int:
+        """Serve one call; returns when that was, in milliseconds since 1970 UTC."""
+        return self._clock.now_ms()
+
+
+def busiest_second(times_ms: Iterable[int]) -> int:
+    """How many of these times lie in the busiest second; a second is any span of 1,000 ms."""
+    recent: deque[int] = deque()
+    most = 0
+    for at_ms in sorted(times_ms):
+        recent.append(at_ms)
+        while recent[0] <= at_ms - 1000:
             recent.popleft()
-        recent.append(now_ms)
-        self.busiest_second = max(self.busiest_second, len(recent))
-        self.calls[number] = self.calls.get(number, 0) + 1
+        most = max(most, len(recent))
+    return most
 
 
 class Pace:

@@ -1,0 +1,137 @@
+"""The process that the demo kills: broker, producer and handlers in one, telling its parent what became durable.
+
+Run by the demo as `python -m isthmus.demo.child`. It checks nothing, and does not know when it will be killed: started
+again on the same directory it goes on where it was.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from isthmus.demo import app, events, sources
+from isthmus.demo.facts import FlightFile
+from isthmus.demo.lines import Begun, Line, Settled, Stage, to_line
+from isthmus.demo.replay import publish_missing_airports, publish_states, publish_weather, replay, stored
+from isthmus.demo.store import open_store
+from isthmus.types import Bus
+
+LOOK_MS = 10
+"""How often it is looked whether everything has been handled."""
+
+
+def tell(line: Line) -> None:
+    """Write a line to the parent, now."""
+    sys.stdout.buffer.write(to_line(line))
+    sys.stdout.buffer.flush()
+
+
+def tell_stage(name: str, count: int, since_s: float, **figures: int) -> None:
+    """Say that a part of the work is done, which began at `since_s` of the monotonic clock."""
+    tell(Stage(name, count, time.monotonic() - since_s, figures))
+
+
+async def run(directory: Path, flights: Path, speed: float | None) -> None:
+    """Do the whole work of the demo, or what a killed predecessor left of it."""
+    file = FlightFile(flights, zones=sources.destination_zones(sources.airports()))
+    async with open_store(directory) as bus:
+        await publish_states(bus)
+        async with app.app, watching(bus):
+            await bus.declare(events.flights)
+            tell(Begun(file.rows, await stored(bus, events.flights.name)))
+            await fly(bus, file, speed)
+            await change_weather(bus)
+            await mend_rebooking(bus)
+
+
+async def fly(bus: Bus, file: FlightFile, speed: float | None) -> None:
+    """Replay the flights; return when every group has handled them, and every job is done or dead."""
+    since_s = time.monotonic()
+    count = await replay(bus, file, speed, tell)
+    tell_stage("flight events published", count, since_s)
+    await until(lambda: handled(bus, events.flights.name))
+    await until(lambda: idle(bus, events.rebooking.name))
+    tell_stage("flight events handled by four groups", count, since_s)
+
+
+async def change_weather(bus: Bus) -> None:
+    """Publish the changes of the weather; return when all three groups have asked."""
+    since_s = time.monotonic()
+    count = await publish_weather(bus)
+    await until(lambda: handled(bus, events.weather.name))
+    asked = app.app.metrics.enrich["observe"]
+    tell_stage("weather changes", count, since_s, wanted=asked.wanted, calls=asked.calls, saved=asked.saved)
+
+
+async def mend_rebooking(bus: Bus) -> None:
+    """Bring the airports that were missing, and the dead letters back to the queue; return when they are done."""
+    since_s = time.monotonic()
+    died = await bus.admin.queue(dead_letters())
+    await publish_missing_airports(bus)
+    await until(missing_airports_known)
+    redriven = await bus.admin.redrive(dead_letters())
+    await until(lambda: idle(bus, events.rebooking.name))
+    tell_stage("dead letters redriven", redriven, since_s, died=died.enqueued)
+
+
+def dead_letters() -> str:
+    """The name of the queue of jobs that could not be done."""
+    return events.rebooking.dead or ""
+
+
+async def missing_airports_known() -> bool:
+    """Whether the table of airports has taken in the four that were missing."""
+    return all(faa in app.airport_of for faa in sources.CARIBBEAN)
+
+
+async def handled(bus: Bus, topic: str) -> bool:
+    """Whether every group of a topic is at its end."""
+    views = await bus.admin.groups(topic)
+    lags = [row.lag for view in views for row in view.partitions if row.topic == topic]
+    return bool(lags) and not any(lags)
+
+
+async def idle(bus: Bus, queue: str) -> bool:
+    """Whether nothing of a queue is left to do."""
+    view = await bus.admin.queue(queue)
+    return view.ready + view.leased + view.delayed == 0
+
+
+async def until(reached: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something is so."""
+    while not await reached():  # noqa: ASYNC110 - what is waited for is elsewhere, and told to nobody
+        await asyncio.sleep(LOOK_MS / 1000)
+
+
+@asynccontextmanager
+async def watching(bus: Bus) -> AsyncGenerator[None]:
+    """Tell of every settled job while the block runs: what can be read of `rebooked` settled its job in one unit."""
+
+    async def watch() -> None:
+        async for chunk in bus.read(events.rebooked).chunks():
+            tell(Settled([message.event.row for message in chunk]))
+
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def main() -> None:
+    """Take the arguments that the demo gives."""
+    parser = argparse.ArgumentParser(prog="python -m isthmus.demo.child", description="The process that is killed.")
+    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--flights", type=Path, required=True)
+    parser.add_argument("--speed", type=float)
+    chosen = parser.parse_args()
+    asyncio.run(run(chosen.dir, chosen.flights, chosen.speed))
+
+
+if __name__ == "__main__":
+    main()

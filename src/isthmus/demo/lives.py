@@ -1,0 +1,78 @@
+"""The child's two lives: the first ends by SIGKILL in the middle, the second goes on and finishes.
+
+It listens, keeps what it hears for the witness, and pulls the trigger once. It does not look into the store.
+"""
+
+import signal
+import time
+from collections.abc import Sequence
+
+from isthmus.demo.lines import Begun, Line, Stage
+from isthmus.demo.processes import lines, process
+from isthmus.demo.progress import Show
+from isthmus.demo.witness import Witness
+from isthmus.errors import InvariantError
+
+CHILD = "isthmus.demo.child"
+
+SETTLED_MIN = 20
+"""The kill waits for so many settled jobs, so that there is something that could come back."""
+
+
+class Lives:
+    """What is heard of a child with these arguments, which replays a file of `rows` flights.
+
+    `again_ms` is when the second life began, in milliseconds since 1970 UTC.
+    """
+
+    def __init__(self, arguments: Sequence[str], rows: int, shown: Show) -> None:
+        self._arguments = arguments
+        self._rows = rows
+        self._show = shown
+        self.witness = Witness()
+        self.stages: list[Stage] = []
+        self.again_ms = 0
+
+    async def live(self) -> None:
+        """Let the child work, kill it in the middle, and let another one finish.
+
+        Raises:
+            InvariantError: the first ended otherwise than by the kill, or the second with an error.
+        """
+        code = await self._life(kill=True)
+        if code != -signal.SIGKILL:
+            raise InvariantError(f"the child was to be killed, but ended with {code}; what it printed says why")
+        self.witness.kill()
+        witness = self.witness
+        self._show.say(
+            f"killed it (SIGKILL) with {witness.acknowledged:,} events acknowledged and {witness.settled:,} jobs done"
+        )
+        self.stages.clear()
+        self.again_ms = time.time_ns() // 1_000_000
+        code = await self._life(kill=False)
+        if code:
+            raise InvariantError(f"the child ended with {code}; what it printed says why")
+
+    async def _life(self, *, kill: bool) -> int:
+        async with process(CHILD, *self._arguments) as child:
+            async for line in lines(child):
+                self._hear(line)
+                if kill and self._is_middle(line):
+                    child.kill()
+                    kill = False
+            return await child.wait()
+
+    def _hear(self, line: Line) -> None:
+        if isinstance(line, Begun):
+            self._show.say(f"broker, producer and handlers run; the log holds {line.resumed:,} events of flights")
+        elif isinstance(line, Stage):
+            self.stages.append(line)
+            self._show.say(f"{line.name}: {line.count:,} in {line.seconds:.1f} s")
+        else:
+            self.witness.hear(line)
+            self._show.advance("flights replayed", self.witness.flights, self._rows)
+
+    def _is_middle(self, line: Line) -> bool:
+        """Half of the flights are acknowledged and some jobs done; or all are, in a file too small for that."""
+        half = self.witness.flights >= self._rows / 2 and self.witness.settled >= SETTLED_MIN
+        return half or isinstance(line, Stage)
