@@ -259,6 +259,7 @@ class EmbeddedReader:
         self._turn = 0
         self._buffer: list[Chunk] = []
         self._closed = False
+        self._waiting: asyncio.Future[bool] | None = None
 
     @property
     def ended(self) -> bool:
@@ -279,10 +280,20 @@ class EmbeddedReader:
                     return chunk
             if self.ended:
                 return None
-            places = list(zip(self._partitions, self._offsets, strict=True))
-            if not await self._broker.polls.wait_any(places, until_ms):
+            if not await self._grown(until_ms):
                 return None
         return None
+
+    async def _grown(self, until_ms: int) -> bool:
+        """Wait for more; False when time ran out or the reader was closed meanwhile."""
+        places = list(zip(self._partitions, self._offsets, strict=True))
+        self._waiting = asyncio.ensure_future(self._broker.polls.wait_any(places, until_ms))
+        try:
+            return await self._waiting
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+            return False
 
     async def _read_next(self, max_bytes: int) -> Chunk | None:
         at = self._turn
@@ -301,8 +312,10 @@ class EmbeddedReader:
         return Chunk(self._topic, partition.index, records) if records else None
 
     async def close(self) -> None:
-        """Stop."""
+        """Stop, and wake a waiting `read`."""
         self._closed = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
 
 class StreamSource:
