@@ -142,6 +142,31 @@ class Ledger:
         pieces = self._rows.segments(start, end) if start < end else []
         return [piece for piece in pieces if piece[2] is None or piece[2].state != DONE]
 
+    def row(self, offset: int) -> Row | None:
+        """What the ledger has of an offset."""
+        return self._rows.get(offset)
+
+    def state(self, offset: int, due_ms: int | None) -> str:
+        """The state of an unsettled offset for people; `due_ms` is None unless it is known to be asleep."""
+        row = self._rows.get(offset)
+        if row is not None and row.state != RETURNED:
+            return "leased" if row.state == LEASED else "dying"
+        if due_ms is not None:
+            return "delayed"
+        return "waiting" if offset >= self.window_end else "ready"
+
+    def is_dying(self, start: int, end: int) -> bool:
+        """Whether all of a range is dying and nothing is in flight for it."""
+        pieces = self._rows.segments(start, end)
+        return self._claims.free(start, end) and all(row is not None and row.state == DYING for _, _, row in pieces)
+
+    def first_ready(self) -> int | None:
+        """The lowest offset that could go out as far as is known; None when there is none."""
+        for start, end, row in self.unsettled(self.base, self.end):
+            if start < self.end and (row is None or row.state == RETURNED) and self.due_ms(start, row) is None:
+                return start if end > start else None
+        return None
+
     def dying(self, count: int) -> list[Held]:
         """Up to `count` offsets that are to be moved to the dead letters, lowest first."""
         found: list[Held] = []

@@ -1,0 +1,584 @@
+"""A queue: the lens by lease on one or more partitions, its own and those of a topic that it views.
+
+It turns what callers ask into decisions of the ledgers and these into facts of a unit; applied state changes only when
+the journal gives the facts back. It appends no record: what died is returned, and whoever asked puts the dead letters
+into the same unit.
+
+How leases end
+    `ack`, `fail`, `reject` are for whoever holds the lease: the unit is refused whole (`LeaseLost`) unless every lease
+    is held at submit, so that outputs in it appear only with the acknowledgement. A lease is acknowledged once: while
+    its acknowledgement is in flight, and after it, it is no longer held. Only a record that was trimmed away under a
+    lease can still be acknowledged, which changes nothing.
+    `release`, `end_session`, `expire` pass over what is not held any more.
+    What reaches a limit while its holder is there (`fail`, `reject`) dies in the holder's unit. Where nobody is there
+    to read it (`expire`, `end_session`, `release`, an opening) the end of the lease says that it is dying; `expire`
+    returns it to be buried.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Final, Literal, NamedTuple
+
+from isthmus.clock import Clock
+from isthmus.definition import QueueConfig
+from isthmus.errors import Closed, InvalidArgument, LeaseLost, OffsetOutOfRange
+from isthmus.lenses.queue.changes import Counts, Held, Range, Why
+from isthmus.lenses.queue.handout import HandOut, Wish, check_lease_ms
+from isthmus.lenses.queue.part import Part, Source
+from isthmus.lenses.queue.translate import change_of, slice_of, state_of
+from isthmus.limits import QUEUE_DELAYED_MAX
+from isthmus.log import facts
+from isthmus.log.journal import Journal, Unit
+from isthmus.log.partition import Partition
+from isthmus.record import Lease, Leased, StoredRecord
+from isthmus.views import PeekedRecord
+
+DYING_RECORDS_MAX: Final = 1_000
+DYING_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What one call of `expire` returns to be buried, so that it fits a unit; the rest comes with the next one."""
+
+QueueFact = facts.Leased | facts.Released | facts.Settled | facts.LedgerState
+
+
+class Dead(NamedTuple):
+    """A record that is settled as dead or rejected in the unit that the call was given, with why."""
+
+    partition: Partition
+    record: StoredRecord
+    acquired: int
+    failed: int
+    reason: str
+    traceback: str = ""
+
+
+class _Run(NamedTuple):
+    """Leases on neighbouring offsets with the same count of hand-overs (None: any, of `session`)."""
+
+    part: Part
+    start: int
+    end: int
+    acquired: int | None
+    session: int | None = None
+
+
+class Queue:
+    """See the module text.
+
+    Args of the constructor: `sources` are the partitions of the queue's own topic, then those that it views. Until
+    replay is over only `apply` and `facts` may be called; the first other call, or `recovered`, ends it.
+    """
+
+    def __init__(  # what a queue is made of
+        self, queue_id: int, name: str, config: QueueConfig, sources: Sequence[Source], journal: Journal, clock: Clock
+    ) -> None:
+        self.id = queue_id
+        self.name = name
+        self.config = config
+        self._journal = journal
+        self._clock = clock
+        self._parts: list[Part] = []
+        self._by_id: dict[int, Part] = {}
+        self._unwatch: list[Callable[[], None]] = []
+        self._live = False
+        self._closed = False
+        self._hand_out = HandOut(queue_id, self._parts, journal, clock)
+        for source in sources:
+            self.add_source(source)
+
+    # ---- life -----------------------------------------------------------------------------------------------------
+
+    def add_source(self, source: Source) -> None:
+        """Take from one more partition, as when a topic got more of them. Known ones are passed over."""
+        if source.partition.id in self._by_id:
+            return
+        part = Part(source, self.config, self._clock)
+        self._parts.append(part)
+        self._by_id[part.id] = part
+        self._unwatch.append(source.partition.watch(partial(self._moved, part)))
+        if self._live:
+            part.go_live()
+
+    def recovered(self) -> None:
+        """Replay is over: what was leased may go out again, its failure counted, because whoever held it is gone."""
+        if not self._live:
+            self._live = True
+            for part in self._parts:
+                part.go_live()
+
+    def reconfigure(self, config: QueueConfig) -> None:
+        """Hand out by another configuration from now on.
+
+        Raises:
+            InvalidArgument: order by key cannot be changed while the queue is open.
+        """
+        if config.ordered != self.config.ordered:
+            raise InvalidArgument("ordered", f"queue {self.name!r} was made with {self.config.ordered}; make a new one")
+        self.config = config
+        for part in self._parts:
+            part.ledger.config = config
+
+    def close(self) -> None:
+        """Let waiting consumers return with nothing, and watch no partition any more."""
+        self._closed = True
+        self._hand_out.close()
+        for unwatch in self._unwatch:
+            unwatch()
+        self._unwatch.clear()
+
+    def wake(self, consumer: str | None = None) -> None:
+        """Let waiting consumers of that name, or all, return with nothing."""
+        self._hand_out.wake(consumer)
+
+    def _moved(self, part: Part) -> None:
+        """A partition's high watermark or log start has moved."""
+        if self._live:
+            part.grow()
+            self._hand_out.serve_soon()
+
+    # ---- the journal's side ---------------------------------------------------------------------------------------
+
+    def apply(self, fact: QueueFact, _lsn: int = 0) -> None:
+        """A fact of this queue is in the journal, live or in replay."""
+        part = self._by_id.get(fact.partition)
+        if part is None:
+            return
+        if isinstance(fact, facts.LedgerState):
+            part.ledger.restore(slice_of(fact))
+        else:
+            part.ledger.apply(change_of(fact))
+            self._hand_out.serve_soon()
+
+    def facts(self) -> Iterator[facts.LedgerState]:
+        """The applied state for a checkpoint, one ledger after the other, each as of the moment when it is begun."""
+        for part in self._parts:
+            for piece in part.ledger.export():
+                yield state_of(piece, queue=self.id, partition=part.id)
+
+    # ---- taking ---------------------------------------------------------------------------------------------------
+
+    async def lease(
+        self,
+        consumer: str,
+        session_id: int,
+        principal: int,
+        count: int,
+        max_bytes: int,
+        lease_ms: int | Literal["default"] | None = "default",
+        wait_ms: int = 0,
+        *,
+        run_of_key: bool = False,
+    ) -> list[Leased]:
+        """Lease records in order, waiting for the first; [] when none came, or the queue was closed or woken.
+
+        Args:
+            consumer: name, for people.
+            session_id: what leases without time limit end with.
+            principal: who, for the journal.
+            count: records at most, 1 to LEASE_RECORDS_MAX. Several that wait share what there is.
+            max_bytes: of keys, values and headers at most, but always one record.
+            lease_ms: time limit of the leases from now, None for none, "default" for the queue's own.
+            wait_ms: how long to wait for the first record.
+            run_of_key: take the next waiting records of one key together; for ordered queues.
+
+        Raises:
+            InvalidArgument: an argument is outside its range.
+            Closed: the queue is.
+            Overloaded: too many consumers wait.
+            InvalidBatch, UnsupportedCompression, Damaged: the next record cannot be read.
+        """
+        self._check_open()
+        if run_of_key and not self.config.ordered:
+            raise InvalidArgument("run_of_key", f"queue {self.name!r} is not ordered by key")
+        limit_ms = self.config.lease_ms if lease_ms == "default" else lease_ms
+        wish = Wish(consumer, session_id, principal, count, max_bytes, limit_ms, run_of_key)
+        return await self._hand_out.lease(wish, wait_ms)
+
+    async def peek(self, count: int) -> list[PeekedRecord]:
+        """The first `count` unsettled records of each partition in turn, in order, without taking them."""
+        self.recovered()
+        found: list[PeekedRecord] = []
+        for part in self._parts:
+            async for record in part.unsettled(count - len(found)):
+                state, acquired, failed, due_ms = part.describe(record)
+                found.append(
+                    PeekedRecord(
+                        topic=part.source.topic,
+                        partition=part.source.partition.index,
+                        record=record,
+                        state=state,
+                        acquired=acquired,
+                        failed=failed,
+                        due_ms=due_ms,
+                    )
+                )
+        return found
+
+    # ---- settling, for whoever holds the lease --------------------------------------------------------------------
+
+    def ack(self, unit: Unit, leases: Sequence[Lease], *, consumer: str = "", principal: int = 0) -> None:
+        """Settle the records of these leases with the unit.
+
+        Raises:
+            LeaseLost: at submit; see the module text.
+        """
+        self._settle(unit, self._runs(leases), "acked", consumer, principal)
+
+    def ack_ranges(
+        self,
+        unit: Unit,
+        partition: Partition,
+        ranges: Sequence[Range],
+        *,
+        session_id: int,
+        consumer: str = "",
+        principal: int = 0,
+    ) -> None:
+        """Settle ranges of offsets that are all leased by one session.
+
+        Raises:
+            LeaseLost: now or at submit; see the module text.
+        """
+        part = self._part(partition.id, ranges[0][0] if ranges else 0)
+        runs = [_Run(part, start, end, None, session_id) for start, end in ranges]
+        self._settle(unit, runs, "acked", consumer, principal)
+
+    async def reject(
+        self,
+        unit: Unit,
+        leases: Sequence[Lease],
+        reason: str,
+        traceback: str = "",
+        *,
+        consumer: str = "",
+        principal: int = 0,
+    ) -> list[Dead]:
+        """Settle the records of these leases as rejected; returns them to be buried in the same unit.
+
+        Raises:
+            LeaseLost: now or at submit; see the module text.
+        """
+        runs = self._runs(leases)
+        dead = await self._dead([(run.part, held) for run in runs for held in self._held(run)], 1, reason, traceback)
+        self._settle(unit, runs, "rejected", consumer, principal)
+        return dead
+
+    async def fail(
+        self,
+        unit: Unit,
+        leases: Sequence[Lease],
+        delay_ms: int,
+        reason: str,
+        traceback: str = "",
+        *,
+        principal: int = 0,
+    ) -> list[Dead]:
+        """Count a failure and hand out again after `delay_ms`; what reaches a limit is returned to be buried instead.
+
+        Raises:
+            LeaseLost: now or at submit; see the module text.
+            InvalidArgument: the delay is negative.
+        """
+        check_delay_ms(delay_ms)
+        back: list[tuple[Part, Held]] = []
+        dying: list[tuple[Part, Held]] = []
+        runs = self._runs(leases)
+        for run in runs:
+            for held in self._held(run):
+                dies = run.part.ledger.dies(held.acquired, held.failed + 1)
+                (dying if dies else back).append((run.part, held))
+        dead = await self._dead(dying, 1, reason, traceback)
+        if dying:
+            gone = [_Run(part, held.start, held.end, held.acquired) for part, held in dying]
+            self._settle(unit, gone, "dead", "", principal)
+        if back:
+            check = partial(self._check, [_Run(part, held.start, held.end, held.acquired) for part, held in back])
+            unit.step(check, lambda: self._end(unit, back, 1, delay_ms, reason, principal))
+        return dead
+
+    def release(
+        self, unit: Unit, leases: Sequence[Lease], delay_ms: int = 0, *, reason: str = "released", principal: int = 0
+    ) -> None:
+        """Hand back without counting a failure; what is not held any more is passed over.
+
+        Raises:
+            InvalidArgument: the delay is negative.
+        """
+        check_delay_ms(delay_ms)
+        runs = [run for run in self._runs(leases, known_only=True) if self._still(run)]
+        if runs:
+
+            def reserve() -> None:
+                held = [(run.part, held) for run in runs for held in self._still(run)]
+                self._end(unit, held, 0, delay_ms, reason, principal)
+
+            unit.step(None, reserve)
+
+    def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
+        """Let leases with a time limit end `lease_ms` from now; returns them with their new end, in order.
+
+        Raises:
+            LeaseLost: one is not held any more; the others were renewed.
+            InvalidArgument: `lease_ms` is outside its range.
+        """
+        until_ms = self._clock.monotonic_ms() + check_lease_ms(lease_ms)
+        error: LeaseLost | None = None
+        for run in self._runs(leases):
+            try:
+                self._check([run])
+            except LeaseLost as lost:
+                error = error or lost
+                for offset in range(run.start, run.end):
+                    if run.part.ledger.lost(offset, offset + 1, run.acquired) is None:
+                        run.part.ledger.extend(offset, offset + 1, until_ms)
+            else:
+                run.part.ledger.extend(run.start, run.end, until_ms)
+        if error is not None:
+            raise error
+        return [
+            Lease(lease.queue, lease.partition, lease.offset, lease.acquired, lease.failed, until_ms)
+            if lease.until_ms is not None
+            else lease
+            for lease in leases
+        ]
+
+    # ---- what happens without a holder ----------------------------------------------------------------------------
+
+    def end_session(self, unit: Unit, session_id: int, *, failed: bool = True, reason: str = "consumer lost") -> None:
+        """End the leases without time limit of a session; a failure counts unless it was orderly.
+
+        What reaches a limit by that is dying, and comes with the next `expire`.
+        """
+        self.recovered()
+        if any(part.ledger.held_by(session_id) for part in self._parts):
+
+            def reserve() -> None:
+                held = [(part, held) for part in self._parts for held in part.ledger.held_by(session_id)]
+                self._end(unit, held, int(failed), 0, reason, 0)
+
+            unit.step(None, reserve)
+
+    async def expire(self, unit: Unit, *, grace_ms: int = 0) -> list[Dead]:
+        """Do what time asks for: end leases whose time is over, settle records that have outlived theirs.
+
+        That goes into a unit of its own. What has reached a limit is settled in `unit` and returned to be buried in it;
+        the caller submits without waiting for anything else before.
+
+        Args:
+            unit: for what is dead.
+            grace_ms: leave leases that ended at most this long ago; after a stall of the event loop, so that renewals
+                that came in meanwhile are heard first.
+
+        Raises:
+            OffsetOutOfRange, Damaged, InvalidBatch, UnsupportedCompression: a dying record cannot be read.
+        """
+        self._check_open()
+        own = self._journal.unit()
+        now_ms = self._clock.monotonic_ms() - grace_ms
+        delayed = sum(part.ledger.admission.delayed for part in self._parts)
+        for part in self._parts:
+            part.grow()
+            part.ledger.admission.wake(self._clock.now_ms())
+            gaps = part.survey(fresh=delayed < QUEUE_DELAYED_MAX)
+            expired = part.ledger.lapsed(self._clock.now_ms())
+            if gaps or expired:
+                own.step(None, partial(self._hand_out.settle, own, part, gaps=gaps, expired=expired))
+            leases = part.ledger.expired(now_ms)
+            if leases:
+                over = [(part, held) for held in leases]
+                own.step(None, partial(self._end, own, over, 1, 0, "lease expired", 0))
+        if own.changes:
+            await own.submit()
+        return await self._bury(unit)
+
+    async def _bury(self, unit: Unit) -> list[Dead]:
+        """Settle in the unit what is dying, as much as fits."""
+        found: list[tuple[_Run, list[Dead]]] = []
+        records = size = 0
+        for part in self._parts:
+            for held in part.ledger.dying(DYING_RECORDS_MAX - records):
+                if size < DYING_BYTES_MAX:
+                    dead = await self._dead([(part, held)], 0, "too many deliveries", "")
+                    found.append((_Run(part, held.start, held.end, held.acquired), dead))
+                    records += held.end - held.start
+                    size += sum(len(one.record.value or b"") for one in dead)
+        # Reading may have waited, and something may have been trimmed since.
+        going = [(run, dead) for run, dead in found if run.part.ledger.is_dying(run.start, run.end)]
+        if going:
+            runs = [run for run, _ in going]
+            unit.step(partial(self._check_dying, runs), partial(self._write_settled, unit, runs, "dead", "", 0))
+        return [one for _, dead in going for one in dead]
+
+    def _check_dying(self, runs: Sequence[_Run]) -> None:
+        for run in runs:
+            if not run.part.ledger.is_dying(run.start, run.end):
+                raise LeaseLost(self.name, run.part.source.partition.index, run.start)
+
+    def purge(self, unit: Unit, *, principal: int = 0) -> int:
+        """Settle all that is neither leased nor dying with the unit; returns how many offsets that is now."""
+        self.recovered()
+        loose = {part.id: part.ledger.loose() for part in self._parts}
+
+        def reserve() -> None:
+            for part in self._parts:
+                ranges = part.ledger.loose()
+                if ranges:
+                    change = part.ledger.settle(ranges, "purged")
+                    self._hand_out.write(unit, part, change, part.source.partition.level, principal=principal)
+
+        unit.step(None, reserve)
+        return sum(end - start for ranges in loose.values() for start, end in ranges)
+
+    def trimmed(self, unit: Unit, partition: Partition, log_start: int) -> None:
+        """Settle what a trim in the same unit takes away."""
+        self.recovered()
+        part = self._by_id.get(partition.id)
+        if part is None:
+            return
+
+        def reserve() -> None:
+            change = part.ledger.trim(log_start)
+            if change is not None:
+                self._hand_out.write(unit, part, change, partition.level)
+
+        unit.step(None, reserve)
+
+    # ---- what there is --------------------------------------------------------------------------------------------
+
+    def counts(self) -> Counts:
+        """Where the records are, in numbers."""
+        self.recovered()
+        each = [part.ledger.counts() for part in self._parts]
+        return Counts(**{name: sum(getattr(counts, name) for counts in each) for name in Counts.__struct_fields__})
+
+    def floor(self, partition: Partition) -> int:
+        """Below it all records of a partition are settled, durably; its log start if the queue takes none from it."""
+        part = self._by_id.get(partition.id)
+        return part.ledger.floor if part is not None else partition.log_start
+
+    async def oldest_ready_ms(self) -> int | None:
+        """The timestamp of the oldest record that is ready, None when there is none."""
+        self.recovered()
+        oldest: int | None = None
+        for part in self._parts:
+            offset = part.ledger.first_ready()
+            record = await part.record(offset) if offset is not None else None
+            if record is not None:
+                oldest = record.timestamp_ms if oldest is None else min(oldest, record.timestamp_ms)
+        return oldest
+
+    def next_due_ms(self) -> int | None:
+        """A monotonic time before which `expire` has nothing to do; None while there is nothing to wait for."""
+        lead_ms = self._clock.monotonic_ms() - self._clock.now_ms()
+        times: list[int] = []
+        for part in self._parts:
+            wall_ms, lease_ms = part.ledger.next_wall_ms(), part.ledger.next_lease_end_ms()
+            times += [] if wall_ms is None else [wall_ms + lead_ms]
+            times += [] if lease_ms is None else [lease_ms]
+        return min(times, default=None)
+
+    @property
+    def waiting(self) -> int:
+        """How many consumers wait for records."""
+        return len(self._hand_out)
+
+    # ---- how it is done -------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed(f"queue {self.name!r}")
+        self.recovered()
+
+    def _part(self, partition: int, offset: int) -> Part:
+        self.recovered()
+        part = self._by_id.get(partition)
+        if part is None:
+            raise LeaseLost(self.name, partition & 0xFFFF, offset)
+        return part
+
+    def _runs(self, leases: Sequence[Lease], *, known_only: bool = False) -> list[_Run]:
+        """Leases as runs. What is not of this queue cannot be held; it is passed over with `known_only`."""
+        runs: list[_Run] = []
+        partition = start = end = acquired = -1
+        for lease in leases:
+            if lease.offset == end and lease.acquired == acquired and lease.partition == partition:
+                end += 1
+                continue
+            if end > start:
+                runs.append(_Run(self._by_id[partition], start, end, acquired))
+            start = end = -1
+            if known_only and lease.partition not in self._by_id:
+                continue
+            self._part(lease.partition, lease.offset)
+            partition, start, end, acquired = lease.partition, lease.offset, lease.offset + 1, lease.acquired
+        if end > start:
+            runs.append(_Run(self._by_id[partition], start, end, acquired))
+        return runs
+
+    def _check(self, runs: Sequence[_Run]) -> None:
+        """Raises LeaseLost unless all leases are held."""
+        for run in runs:
+            lost = run.part.ledger.lost(run.start, run.end, run.acquired, run.session)
+            if lost is not None:
+                raise LeaseLost(self.name, run.part.source.partition.index, lost)
+
+    def _held(self, run: _Run) -> list[Held]:
+        self._check([run])
+        return run.part.ledger.held(run.start, run.end)
+
+    def _still(self, run: _Run) -> list[Held]:
+        """What of a run is held, as far as it is."""
+        return [held for held in run.part.ledger.held(run.start, run.end) if held.acquired == run.acquired]
+
+    def _settle(self, unit: Unit, runs: Sequence[_Run], why: Why, consumer: str, principal: int) -> None:
+        unit.step(partial(self._check, runs), partial(self._write_settled, unit, runs, why, consumer, principal))
+
+    def _write_settled(self, unit: Unit, runs: Sequence[_Run], why: Why, consumer: str, principal: int) -> None:
+        for part, ranges in _by_part(runs).items():
+            change = part.ledger.settle(ranges, why)
+            level = part.source.partition.level
+            self._hand_out.write(unit, part, change, level, who=consumer, principal=principal)
+
+    def _end(
+        self,
+        unit: Unit,
+        leases: Sequence[tuple[Part, Held]],
+        failures: int,
+        delay_ms: int,
+        reason: str,
+        principal: int,
+    ) -> None:
+        """Reserve and write that leases end without being settled."""
+        due_ms = self._clock.now_ms() + delay_ms if delay_ms else 0
+        held: dict[Part, list[Held]] = {}
+        for part, lease in leases:
+            held.setdefault(part, []).append(lease)
+        for part, pieces in held.items():
+            for change in part.ledger.release(pieces, failures=failures, due_ms=due_ms):
+                self._hand_out.write(unit, part, change, "written", principal=principal, reason=reason)
+
+    async def _dead(self, dying: Sequence[tuple[Part, Held]], failures: int, reason: str, traceback: str) -> list[Dead]:
+        """The records of what dies, if somebody wants them; one that was trimmed leaves none."""
+        found: list[Dead] = []
+        for part, held in dying if self.config.dead is not None else ():
+            for offset in range(held.start, held.end):
+                try:
+                    record = await part.record(offset)
+                except OffsetOutOfRange:
+                    continue
+                if record is not None:
+                    failed = held.failed + failures
+                    found.append(Dead(part.source.partition, record, held.acquired, failed, reason, traceback))
+        return found
+
+
+def check_delay_ms(delay_ms: int) -> None:
+    """Raises InvalidArgument for a delay that cannot be."""
+    if delay_ms < 0:
+        raise InvalidArgument("delay_ms", f"{delay_ms} is negative")
+
+
+def _by_part(runs: Sequence[_Run]) -> dict[Part, list[Range]]:
+    ranges: dict[Part, list[Range]] = {}
+    for run in runs:
+        ranges.setdefault(run.part, []).append((run.start, run.end))
+    return ranges
