@@ -489,6 +489,14 @@ class TestStaleness:
 
         assert isinstance(caller.error(caller.sync(second)), RebalanceInProgress)
 
+    def test_a_group_knows_its_members_whatever_their_generation(self) -> None:
+        caller, (first, second) = stable_group()
+
+        caller.leave(second)
+
+        assert caller.group.knows(first)
+        assert not caller.group.knows(second)
+
 
 class TestProtocols:
     def test_most_votes_win_among_those_that_all_offer(self) -> None:

@@ -450,7 +450,7 @@ class Group:
         for member in [member for member in self._members.values() if member.joining is None]:
             if member.instance_id is None:
                 self._remove(member)
-        joined = [member for member in self._members.values() if member.joining is not None]
+        joined = [(member, member.joining) for member in self._members.values() if member.joining is not None]
         if self._members and not joined:  # nobody to lead: wait for the absent until their sessions end
             self._rebalance_until_ms = now_ms + self._rebalance_ms()
             return []
@@ -461,20 +461,15 @@ class Group:
         if not joined:
             self.state, self.protocol, self.leader = State.EMPTY, "", ""
             return []
-        if self.leader not in {member.id for member in joined}:
-            self.leader = joined[0].id
+        if self.leader not in {member.id for member, _ in joined}:
+            self.leader = joined[0][0].id
         self.state, self.protocol = State.COMPLETING, self._elect_protocol()
         sync_until_ms = now_ms + self._rebalance_ms()
-        return [self._begin(member, now_ms, sync_until_ms) for member in joined]
-
-    def _begin(self, member: _Member, now_ms: int, sync_until_ms: int) -> Reply:
-        """Answer a parked join; from now on the member owes a sync."""
-        request, member.joining, member.newcomer = member.joining, None, False
-        if request is None:
-            raise InvariantError(f"group {self.name!r}: member {member.id!r} has no join to answer")
-        member.heard(now_ms)
-        member.sync_until_ms = sync_until_ms
-        return self._joined(member, request)
+        for member, _ in joined:
+            member.joining, member.newcomer = None, False
+            member.heard(now_ms)
+            member.sync_until_ms = sync_until_ms
+        return [self._joined(member, request) for member, request in joined]
 
     def _elect_protocol(self) -> str:
         """Each member votes for the first of its protocols that all offer; a tie goes to the leader's preference."""
