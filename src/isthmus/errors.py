@@ -406,3 +406,11 @@ class EngineError(IsthmusError):
     def __init__(self, message: str, *, retryable: bool) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class CircuitOpen(EngineError):
+    """An upstream service failed too often; it is left alone and asked again after `after_ms`."""
+
+    def __init__(self, service: str, after_ms: int) -> None:
+        super().__init__(f"{service} failed too often and is left alone for another {after_ms} ms", retryable=True)
+        self.service, self.after_ms = service, after_ms

@@ -157,13 +157,15 @@ def test_clearing_takes_out_all_that_does_not_run() -> None:
 
 
 def test_what_is_lost_is_forgotten_wherever_it_waits() -> None:
-    lanes = lanes_of("aaab", parallel=True)
+    lanes = lanes_of("aaabb", parallel=True)
     first = lanes.take(1)
-    lanes.take(1)
+    lanes.finish(lanes.take(1))
+    lanes.add([Item(b"b", 5)])
 
-    lanes.discard(lambda item: item.number == 1)
+    gone = lanes.discard(lambda item: item.number in {1, 3})
     lanes.finish(first)
 
+    assert sorted(numbers(gone)) == [1, 3]
     assert numbers(lanes.take(9)) == [2]
 
 

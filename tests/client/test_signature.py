@@ -65,6 +65,8 @@ def _refused() -> list[tuple[Callable[..., Any], str]]:
 
     def star(*a: int) -> None: ...
 
+    def only(a: int, /) -> None: ...
+
     def late(a: "Decimal") -> None: ...
 
     def yields() -> int:  # type: ignore[misc]
@@ -72,7 +74,8 @@ def _refused() -> list[tuple[Callable[..., Any], str]]:
 
     return [
         (bare, "parameter 'a' has no annotation"),
-        (star, "name each parameter"),
+        (star, "use ordinary parameters"),
+        (only, "use ordinary parameters"),
         (late, "its annotations cannot be read: name 'Decimal' is not defined"),
         (yields, "annotate what, as Iterator"),
         (functools.partial(star), "is no function or method"),

@@ -132,6 +132,11 @@ class Core:
         # Shielded: one waiter that is cancelled must not undo it for the others.
         await asyncio.shield(task)
 
+    @property
+    def destinations(self) -> tuple[Destination[Any], ...]:
+        """What has been declared so far."""
+        return tuple(self._known)
+
     async def declare(self, definition: TopicDefinition | QueueDefinition) -> None:
         """Declare a definition, such as that of a dead-letter queue."""
         await self.engine.declare(definition)
