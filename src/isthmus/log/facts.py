@@ -233,7 +233,8 @@ class Leased(Fact, frozen=True, array_like=True, gc=False, tag=60):
 
 
 class Released(Fact, frozen=True, array_like=True, gc=False, tag=61):
-    """Leases ended without settling: ready again at `due_ms` (wall clock; 0 is at once), with these counts."""
+    """Leases ended without settling: ready again at `due_ms` (wall clock; 0 is at once, -1 is never: it reached a limit
+    and is to be moved to the dead letters), with these counts."""
 
     queue: int
     partition: int
@@ -246,7 +247,8 @@ class Released(Fact, frozen=True, array_like=True, gc=False, tag=61):
 
 
 class Settled(Fact, frozen=True, array_like=True, gc=False, tag=62):
-    """These offsets are done with for this queue: `why` is acked, rejected, expired, purged, trimmed or dead."""
+    """These offsets are done with for this queue: `why` is acked, rejected, expired, purged, trimmed, dead, or gap (there
+    is no record)."""
 
     queue: int
     partition: int
@@ -257,7 +259,9 @@ class Settled(Fact, frozen=True, array_like=True, gc=False, tag=62):
 
 
 class LedgerState(Fact, frozen=True, array_like=True, gc=False, tag=63):
-    """A queue's whole state in one partition, for checkpoints: `rows` are packed by `lenses/queue/ledger.py`."""
+    """A slice of a queue's state in one partition, for checkpoints; docs/formats/ledger.md has `rows` and `counts`
+    (the first slice has them, the others have none). `ages` are (offset, time in ms since 1970 UTC) rows: all below the
+    offset was there at that time."""
 
     queue: int
     partition: int
@@ -265,6 +269,7 @@ class LedgerState(Fact, frozen=True, array_like=True, gc=False, tag=63):
     done: Ranges
     rows: bytes
     counts: tuple[int, ...]
+    ages: Ranges = ()
 
 
 class DedupState(Fact, frozen=True, array_like=True, gc=False, tag=64):
