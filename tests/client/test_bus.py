@@ -222,8 +222,8 @@ class TestBatches:
         with pytest.raises(UnitTooLarge):
             async with bus.batch() as batch:
                 batch.add(WORK, Placed(order_id="1"))
-                for _ in range(20):
-                    batch.add(ORDERS, Placed(order_id="x" * 1_000_000))
+                for _ in range(40):
+                    batch.add(ORDERS, Placed(order_id="x" * 400_000))
 
         assert [m async for m in bus.read(ORDERS, stop="end")] == []
         assert await taken(bus) == []

@@ -40,17 +40,18 @@ class ReadLoop(Generic[E]):
 
     async def chunk(self) -> list[Message[E]] | None:
         """The next messages, all of one partition, in order; waits for them. None when all has been read."""
-        if self._closed:
-            return None
-        if self._reader is None:
-            self._reader = await self._engine.reader(self._destination.name, self._start, self._stop)
         reader = self._reader
-        while True:
+        if reader is None and not self._closed:
+            reader = self._reader = await self._engine.reader(self._destination.name, self._start, self._stop)
+        while reader is not None and not self._closed:
             found = await reader.read(READ_BYTES_TARGET, READ_WAIT_MS)
             if found is not None and found.records:
                 return messages_of(self._destination, found)
-            if self._closed or reader.ended:
-                return None
+            if reader.ended:
+                break
+        if reader is not None and self._closed:
+            await reader.close()  # it may have been opened while this was being closed
+        return None
 
     async def close(self) -> None:
         """Stop; a waiting `chunk` gives None. Idempotent."""
