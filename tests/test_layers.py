@@ -32,6 +32,7 @@ class Room(NamedTuple):
 LEAF: Final = "record errors limits clock definition views ranges"
 PURE_LOG: Final = "log.format log.batch log.headers log.varint log.index log.facts log.dedup log.times"
 BATCH: Final = "log.batch log.headers"
+LEDGER: Final = "lenses.queue.changes lenses.queue.rows lenses.queue.wheel lenses.queue.order"
 ENGINE_PORT: Final = "engines.base"
 PUBLIC: Final = "isthmus types sync"
 
@@ -66,7 +67,11 @@ ROOMS: Final = (
     Room("log.retention", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition"),
     Room("log.compaction", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition log.retention"),
     # Two lenses, which never see each other; what decides is pure and sees the leaf only.
-    Room("lenses.stream.membership lenses.stream.assignor lenses.queue.ledger", LEAF),
+    Room("lenses.stream.membership lenses.stream.assignor lenses.queue.changes", LEAF),
+    Room("lenses.queue.rows lenses.queue.wheel lenses.queue.order", LEAF),
+    Room("lenses.queue.admission", f"{LEAF} {LEDGER}"),
+    Room("lenses.queue.ledger", f"{LEAF} {LEDGER} lenses.queue.admission"),
+    Room("lenses.queue.translate", f"{LEAF} log.facts lenses.queue.changes"),
     Room("lenses.stream.group", f"{LEAF} lenses.stream.membership"),
     Room("lenses.stream.*", f"{LEAF} {BATCH} log.facts log.journal log.partition lenses.stream.*"),
     Room("lenses.queue.*", f"{LEAF} {BATCH} log.facts log.journal log.partition lenses.queue.*"),
@@ -113,7 +118,8 @@ ROOMS: Final = (
 )
 
 PURE: Final = (
-    f"{PURE_LOG} record errors limits definition views ranges broker.routing lenses.queue.ledger"
+    f"{PURE_LOG} record errors limits definition views ranges broker.routing"
+    f" {LEDGER} lenses.queue.admission lenses.queue.ledger lenses.queue.translate"
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
     " lenses.stream.offsets client.retry client.duration"
     " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"
