@@ -36,8 +36,9 @@ class TopicView(Struct, frozen=True, kw_only=True):
 
 
 class QueueView(Struct, frozen=True, kw_only=True):
-    """A queue with its counts: enqueued = ready + leased + delayed + acked + dead + expired + purged (+ trimmed,
-    rejected), at every quiescent point."""
+    """A queue with its counts: enqueued = ready + leased + delayed + dying + acked + rejected + dead + expired + purged
+    + trimmed, at every quiescent point. `dying` has reached a limit and is on its way to the dead letters.
+    """
 
     name: str
     namespace: str
@@ -49,6 +50,7 @@ class QueueView(Struct, frozen=True, kw_only=True):
     ready: int
     leased: int
     delayed: int
+    dying: int
     acked: int
     rejected: int
     dead: int

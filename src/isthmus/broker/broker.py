@@ -30,8 +30,8 @@ from isthmus.errors import (
     UnknownGroup,
     Unsupported,
 )
+from isthmus.lenses.queue.part import Source as QueueSource
 from isthmus.lenses.queue.queue import Dead, Queue
-from isthmus.lenses.queue.queue import Source as QueueSource
 from isthmus.lenses.stream.offsets import ConsumerGroup, committed
 from isthmus.lenses.stream.position import Progress
 from isthmus.lenses.stream.reader import Fetched, LongPolls
@@ -66,7 +66,7 @@ class Broker:
         self.storage = storage
         self.clock = clock
         self.journal = Journal(storage, clock, self.options.journal)
-        self.catalog = Catalog(self.journal, self._make_queue)
+        self.catalog = Catalog(self.journal, self._make_queue, self._sources_of)
         self.journal.exporters_after.append(self.catalog.export_readers)
         self.journal.attributes_hook = self._attributes
         self.access = Access()
@@ -139,8 +139,7 @@ class Broker:
         """The caller is gone: its leases without time end, and what lived as long as it."""
         for queue in list(self.catalog.queues.values()):
             unit = self.journal.unit()
-            died = queue.end_session(unit, session.id)
-            self.bury(unit, queue, died)
+            queue.end_session(unit, session.id)
             if unit.changes:
                 unit.submit()
         session.end()
@@ -335,6 +334,8 @@ class Broker:
         check_queue(asked)
         old = self.catalog.queue_sets[queue.id]
         viewed = self.catalog.topics[old.view_of].name if old.view_of is not None else None
+        if asked.config.ordered != old.config.ordered:
+            raise InvalidArgument("ordered", f"queue {asked.name!r} was made with {old.config.ordered}; make a new one")
         if asked.view_of != viewed:
             raise InvalidArgument("of", f"queue {asked.name!r} views {viewed!r}, which is fixed when it is made")
         changed = facts.QueueSet(
@@ -351,15 +352,21 @@ class Broker:
 
     def _make_queue(self, declared: facts.QueueSet) -> Queue:
         """The lens of a queue, when the catalogue learns of it."""
-        sources = [QueueSource(partition, 0, own=True) for partition in self.catalog.topics[declared.topic].partitions]
-        if declared.view_of is not None:
-            shared = self.catalog.topics[declared.view_of].partitions
-            starts = [*declared.view_start, *([0] * len(shared))]
-            sources += [
-                QueueSource(partition, start, own=False)
-                for partition, start in zip(shared, starts[: len(shared)], strict=True)
-            ]
+        sources = self._sources_of(declared)
         return Queue(declared.id, declared.name, declared.config, sources, self.journal, self.clock)
+
+    def _sources_of(self, declared: facts.QueueSet) -> list[QueueSource]:
+        """The partitions that a queue takes from: its own topic's, then those that it views."""
+        own = self.catalog.topics[declared.topic]
+        sources = [QueueSource(partition, 0, own=True, topic=own.name) for partition in own.partitions]
+        if declared.view_of is not None:
+            shared = self.catalog.topics[declared.view_of]
+            for partition in shared.partitions:
+                # Partitions that the topic got after the view was made are taken from their start.
+                known = partition.index < len(declared.view_start)
+                start = declared.view_start[partition.index] if known else 0
+                sources.append(QueueSource(partition, start, own=False, topic=shared.name))
+        return sources
 
     def create_exchange(self, session: Session, asked: ExchangeDefinition) -> Pending[Exchange]:
         """Make an exchange of kind direct or fanout.
@@ -695,7 +702,7 @@ class Broker:
         letters = [
             redrive.letter(
                 one.record,
-                cause=f"{self.cause_of(one.partition, one.record.offset)}",
+                cause=self.cause_of(one.partition.id, one.record.offset),
                 origin=f"{redrive.QUEUE}{queue.name}",
                 reason=one.reason,
                 traceback=one.traceback,

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from isthmus.broker.routing import Router
 from isthmus.errors import UnknownExchange, UnknownGroup, UnknownQueue, UnknownTopic
+from isthmus.lenses.queue.part import Source
 from isthmus.lenses.queue.queue import Queue
 from isthmus.lenses.stream.offsets import ConsumerGroup
 from isthmus.log import facts
@@ -61,11 +62,17 @@ class Exchange:
 
 
 class Catalog:
-    """See the module text. `make_queue` builds the lens when a queue becomes known."""
+    """See the module text. `make_queue` builds the lens when a queue becomes known, `sources_of` names its partitions."""
 
-    def __init__(self, journal: Journal, make_queue: Callable[[facts.QueueSet], Queue]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        make_queue: Callable[[facts.QueueSet], Queue],
+        sources_of: Callable[[facts.QueueSet], list[Source]],
+    ) -> None:
         self._journal = journal
         self._make_queue = make_queue
+        self._sources_of = sources_of
         self.topics: dict[int, Topic] = {}
         self.queues: dict[int, Queue] = {}
         self.queue_sets: dict[int, facts.QueueSet] = {}
@@ -179,6 +186,15 @@ class Catalog:
                 topic.dedup.window_ms = fact.config.dedup_ms
         self.topics[fact.id] = topic
         self.topic_names[fact.namespace, fact.name] = fact.id
+        if known is not None and fact.partitions > known.set.partitions:
+            self._feed_queues(fact.id)
+
+    def _feed_queues(self, topic_id: int) -> None:
+        """A topic has more partitions: the queues on it take from them too."""
+        for key, declared in self.queue_sets.items():
+            if topic_id in (declared.topic, declared.view_of) and key in self.queues:
+                for source in self._sources_of(declared):
+                    self.queues[key].add_source(source)
 
     def _topic_removed(self, fact: facts.TopicRemoved, _lsn: int) -> None:
         topic = self.topics.pop(fact.id, None)

@@ -41,7 +41,7 @@ def partition_view(partition: Partition) -> PartitionView:
     )
 
 
-def queue_view(catalog: Catalog, queue: Queue) -> QueueView:
+async def queue_view(catalog: Catalog, queue: Queue) -> QueueView:
     """A queue with its counts."""
     declared = catalog.queue_sets[queue.id]
     viewed = catalog.topics.get(declared.view_of) if declared.view_of is not None else None
@@ -57,13 +57,14 @@ def queue_view(catalog: Catalog, queue: Queue) -> QueueView:
         ready=counts.ready,
         leased=counts.leased,
         delayed=counts.delayed,
+        dying=counts.dying,
         acked=counts.acked,
         rejected=counts.rejected,
         dead=counts.dead,
         expired=counts.expired,
         purged=counts.purged,
         trimmed=counts.trimmed,
-        oldest_ready_ms=None,
+        oldest_ready_ms=await queue.oldest_ready_ms(),
         created_ms=declared.created_ms,
     )
 

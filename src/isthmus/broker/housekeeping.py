@@ -5,12 +5,15 @@ it (the journal is poisoned then and says so to every caller); any other error i
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from isthmus.errors import StorageError
 from isthmus.lenses.queue.queue import Queue
 from isthmus.log import checkpoint, facts, retention
 from isthmus.log.partition import Partition
+
+STALL_MS: Final = 100
+"""A loop that is later than this was stalled."""
 
 if TYPE_CHECKING:
     from isthmus.broker.broker import Broker
@@ -23,7 +26,8 @@ class Housekeeping:
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
         self._task: asyncio.Task[None] | None = None
-        self.paused = False
+        self._watch = retention.ClockWatch(broker.clock.now_ms(), broker.clock.monotonic_ms())
+        self._round_ms = 0
 
     def start(self) -> None:
         """Begin to look at regular times."""
@@ -47,45 +51,49 @@ class Housekeeping:
     async def _run(self) -> None:
         clock, every_ms = self._broker.clock, self._broker.options.housekeeping_ms
         while True:
-            await clock.sleep_until(clock.monotonic_ms() + every_ms)
-            if not self.paused:
-                with clock.busy("housekeeping"):
-                    await self.once()
+            due_ms = clock.monotonic_ms() + every_ms
+            await clock.sleep_until(due_ms)
+            late_ms = clock.monotonic_ms() - due_ms
+            # After a stall, renewals that came in meanwhile are heard before leases end.
+            grace_ms = late_ms if late_ms > STALL_MS else 0
+            with clock.busy("housekeeping"):
+                await self.once(grace_ms=grace_ms)
 
-    async def once(self) -> None:
-        """One round of everything."""
+    async def once(self, *, grace_ms: int = 0) -> None:
+        """One round of everything; leases that ended at most `grace_ms` ago are left to the next round."""
         broker = self._broker
         for queue in list(broker.catalog.queues.values()):
-            await self._expire(queue)
-        for topic in list(broker.catalog.topics.values()):
-            await self.trim(topic)
+            await self.expire(queue, grace_ms=grace_ms)
+        if self._watch.is_steady(broker.clock.now_ms(), broker.clock.monotonic_ms()):
+            for topic in list(broker.catalog.topics.values()):
+                await self.trim(topic)
         if broker.journal.checkpoint_due:
             await checkpoint.take(broker.journal)
         await self.sweep()
 
-    async def _expire(self, queue: Queue) -> None:
+    async def expire(self, queue: Queue, *, grace_ms: int = 0) -> None:
+        """Do what time asks of a queue, and bury its dead."""
+        due_ms = queue.next_due_ms()
+        if due_ms is None or due_ms > self._broker.clock.monotonic_ms():
+            return
         unit = self._broker.journal.unit()
-        died = await queue.expire(unit)
+        died = await queue.expire(unit, grace_ms=grace_ms)
         self._broker.bury(unit, queue, died)
         if unit.changes:
             await unit.submit()
 
     async def trim(self, topic: "Topic") -> int:
         """Move the log starts of a topic up as its retention says; returns how many offsets went."""
-        broker, config = self._broker, topic.set.config
-        if not (config.consumed or config.age_ms is not None or config.size_bytes is not None):
-            return 0
         gone = 0
         for partition in topic.partitions:
-            start = await retention.new_log_start(
-                partition,
-                config,
-                now_ms=broker.clock.now_ms(),
-                consumed_to=self._consumed_to(topic, partition) if config.consumed else None,
+            consumed_to = self._consumed_to(topic, partition) if topic.set.config.consumed else None
+            now_ms = self._broker.clock.now_ms()
+            decision = await retention.new_log_start(
+                partition, topic.set.config, now_ms=now_ms, consumed_to=consumed_to
             )
-            if start is not None and start[0] > partition.log_start:
-                gone += start[0] - partition.log_start
-                await self._trim_to(topic, partition, *start)
+            if decision is not None and decision.log_start > partition.log_start:
+                gone += decision.log_start - partition.log_start
+                await self._trim_to(topic, partition, decision)
         return gone
 
     def _consumed_to(self, topic: "Topic", partition: Partition) -> int | None:
@@ -101,26 +109,30 @@ class Housekeeping:
                 floors.append(progress.floor)
         return min(floors) if floors else None
 
-    async def _trim_to(self, topic: "Topic", partition: Partition, log_start: int, reason: str) -> None:
+    async def _trim_to(self, topic: "Topic", partition: Partition, decision: retention.Decision) -> None:
         broker = self._broker
         unit = broker.journal.unit()
         _, queues = broker.catalog.readers(topic)
         for queue in queues:
-            queue.trimmed(unit, partition, log_start)
-        unit.fact(facts.Trimmed(partition.id, log_start, reason, broker.clock.now_ms()))
+            queue.trimmed(unit, partition, decision.log_start)
+        unit.fact(facts.Trimmed(partition.id, decision.log_start, decision.reason, broker.clock.now_ms()))
         await unit.submit()
 
     async def sweep(self, *, force: bool = False) -> int:
         """Remove segments that are wholly dead and covered by both checkpoints; returns the bytes.
 
         Args:
-            force: seal the active segment if it is dead, and take the checkpoints that removal waits for.
+            force: seal the active segment if it is dead, however small, and take the checkpoints that removal waits
+                for.
         """
         journal = self._broker.journal
         if force or retention.active_is_dead(journal):
             await retention.seal_dead_active(journal)
-        if force and retention.dead_segments(journal):
+        dead = await journal.run(lambda: retention.dead_segments(journal))
+        if not dead:
+            return 0
+        if force:
             await checkpoint.take(journal)
             await checkpoint.take(journal)
-        removable = retention.removable(journal)
-        return await retention.remove(journal, removable) if removable else 0
+        removable = await journal.run(lambda: retention.removable(journal))
+        return await retention.remove(journal, removable)

@@ -435,7 +435,7 @@ class QueueSource:
 
     def settle(self, unit: JournalUnit, received: Sequence[Received]) -> None:
         """Add acknowledgements to a unit."""
-        self._lens.ack(unit, leases_of(received))
+        self._lens.ack(unit, leases_of(received), consumer=self._consumer, principal=self._engine.session.principal_id)
 
     async def fail(self, received: Sequence[Received], delay_ms: int, reason: str) -> None:
         """Count a failure; what reaches its limit dies in the same unit."""
@@ -469,7 +469,7 @@ class QueueSource:
     async def close(self) -> None:
         """Stop taking; what is held is the caller's to settle or release."""
         self._closed.set()
-        self._lens.wake()
+        self._lens.wake(self._consumer)
 
 
 def leases_of(received: Sequence[Received]) -> list[Lease]:

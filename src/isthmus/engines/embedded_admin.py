@@ -36,7 +36,7 @@ class EmbeddedAdmin:
         """All queues by name."""
         catalog = self._engine.broker.catalog
         found = [key for key, declared in catalog.queue_sets.items() if declared.namespace == self._engine.namespace]
-        views = [describe.queue_view(catalog, catalog.queues[key]) for key in found if key in catalog.queues]
+        views = [await describe.queue_view(catalog, catalog.queues[key]) for key in found if key in catalog.queues]
         return sorted(views, key=lambda view: view.name)
 
     async def topic(self, name: str) -> TopicView:
@@ -45,7 +45,7 @@ class EmbeddedAdmin:
 
     async def queue(self, name: str) -> QueueView:
         """One queue."""
-        return describe.queue_view(self._engine.broker.catalog, self._queue(name))
+        return await describe.queue_view(self._engine.broker.catalog, self._queue(name))
 
     def _queue(self, name: str) -> Queue:
         return self._engine.broker.queue(self._engine.namespace, name)
@@ -89,22 +89,7 @@ class EmbeddedAdmin:
 
     async def peek(self, queue: str, count: int) -> list[PeekedRecord]:
         """Look without taking."""
-        catalog = self._engine.broker.catalog
-        found = []
-        for one in await self._queue(queue).peek(count):
-            topic = catalog.topic_of(one.partition)
-            found.append(
-                PeekedRecord(
-                    topic=topic.name if topic is not None else "",
-                    partition=one.partition & 0xFFFF,
-                    record=one.record,
-                    state=one.state,
-                    acquired=one.acquired,
-                    failed=one.failed,
-                    due_ms=one.due_ms,
-                )
-            )
-        return found
+        return await self._queue(queue).peek(count)
 
     async def purge(self, queue: str) -> int:
         """Settle all that is not leased."""
