@@ -111,7 +111,7 @@ ROOMS: Final = (
     # Commands.
     Room("cli.log cli.log_*", f"{LEAF} {PUBLIC} cli.* client.* engines.* broker.* log.*"),
     Room("cli.demo", f"{LEAF} {PUBLIC} cli.* demo.*"),
-    Room("cli.*", f"{LEAF} {PUBLIC} cli.* client.* engines.* broker.*"),
+    Room("cli.*", f"{LEAF} {BATCH} {PUBLIC} cli.* client.* engines.* broker.*"),
     # The demo uses what users use; its reference computation must not share a line with what it checks.
     Room("demo.reference", ""),
     Room("demo.*", f"{LEAF} {PUBLIC} demo.*"),

@@ -45,7 +45,7 @@ EXIT_STORAGE: Final = 4
 """`StorageError`, or the operating system failed a file."""
 EXIT_ENGINE: Final = 5
 EXIT_BUG: Final = 70
-"""An error that Isthmus did not foresee."""
+"""An error that nobody foresaw, in Isthmus or in the program that it runs."""
 EXIT_INTERRUPTED: Final = 130
 EXIT_PIPE: Final = 141
 """Whoever read the output has gone: what a program that SIGPIPE kills ends with."""
@@ -231,6 +231,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 # ---- errors --------------------------------------------------------------------------------------------------------
 
 
+class ProgramFailed(click.ClickException):
+    """The user's own program failed; its traceback has been shown."""
+
+
 def exit_code(error: BaseException) -> int:
     """What the process ends with after an error."""
     match error:
@@ -246,7 +250,7 @@ def exit_code(error: BaseException) -> int:
             return EXIT_STORAGE
         case EngineError() | ProtocolError():
             return EXIT_ENGINE
-        case click.ClickException():
+        case click.ClickException() if not isinstance(error, ProgramFailed):
             return EXIT_USAGE
         case _:
             return EXIT_BUG
@@ -272,7 +276,7 @@ def report(error: BaseException, settings: Settings) -> int:
         return code
     if code == EXIT_INTERRUPTED:
         return code
-    if settings.debug or code == EXIT_BUG:
+    if settings.debug or (code == EXIT_BUG and not isinstance(error, ProgramFailed)):
         traceback.print_exception(error, file=sys.stderr)
     out = settings.out
     if settings.json:

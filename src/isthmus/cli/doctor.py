@@ -103,19 +103,10 @@ def show(checks: Sequence[Check]) -> None:
 
 
 def program_checks() -> Iterator[Check]:
-    """Versions, and whether the checksums are the fast ones."""
-    import google_crc32c
-
+    """Versions."""
     yield Check("isthmus", "ok", __version__)
     version = platform.python_version()
     yield Check("python", "ok", f"{version} ({platform.python_implementation()}) on {platform.platform(terse=True)}")
-    fast = google_crc32c.implementation == "c"
-    yield Check(
-        "checksums",
-        "ok" if fast else "warn",
-        "google-crc32c, compiled" if fast else "google-crc32c in pure Python, hundreds of times slower",
-        "" if fast else "install google-crc32c as a wheel for this platform",
-    )
 
 
 # ---- readers -----------------------------------------------------------------------------------------------------

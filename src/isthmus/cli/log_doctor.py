@@ -17,7 +17,12 @@ from isthmus.cli.output import about, size_text, time_text
 from isthmus.errors import IsthmusError
 from isthmus.limits import KIB, MIB, SEGMENT_BYTES_EMBEDDED
 from isthmus.log import checkpoint, facts
+from isthmus.log import format as form
 from isthmus.log.storage import RealStorage
+
+SUMMED_BYTES: Final = 256 * KIB
+SUMMED_SLOW: Final = 100 * MIB
+"""Bytes a second; compiled it is some gigabytes, in pure Python a few megabytes."""
 
 SYNCS: Final = 48
 SYNC_BYTES: Final = 4 * KIB
@@ -44,7 +49,7 @@ def store_checks(directory: str) -> list[Check]:
     except (IsthmusError, OSError) as error:
         return [Check("directory", "fail", sentence(error))]
     checks = [Check("directory", "ok", f"{storage.directory}, format {store.format}, store {store.uuid.hex()}")]
-    for each in (_lock, _file_system, _space, _syncs, _journal, _set_aside):
+    for each in (_lock, _checksums, _file_system, _space, _syncs, _journal, _set_aside):
         try:
             checks += each(store)
         except OSError as error:
@@ -58,6 +63,19 @@ def _lock(store: Store) -> Iterator[Check]:
         yield Check("in use", "ok", "by nobody")
     else:
         yield Check("in use", "ok", f"by process {holder[0]} since {holder[1]}; reading commands work beside it")
+
+
+def _checksums(store: Store) -> Iterator[Check]:
+    """Every byte is summed up on its way: with the package in pure Python that is what takes the time."""
+    entry = form.encode_fact_entry(store.checksums, 0, bytes(SUMMED_BYTES))
+    began_ns = time.perf_counter_ns()
+    form.check_entry(store.checksums, entry)
+    rate = SUMMED_BYTES * 1_000_000_000 / max(1, time.perf_counter_ns() - began_ns)
+    text = f"{size_text(rate)} a second"
+    if rate < SUMMED_SLOW:
+        yield Check("checksums", "warn", text, "install google-crc32c as a wheel for this platform, compiled")
+    else:
+        yield Check("checksums", "ok", text)
 
 
 # ---- the disk ------------------------------------------------------------------------------------------------------

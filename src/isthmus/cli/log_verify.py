@@ -242,18 +242,17 @@ class Verifier:
     # ---- the journal ------------------------------------------------------------------------------------------------
 
     def _read_journal(self, walk: Walk) -> None:
-        ends = {name: end for (name, _), (_, end) in zip(walk.files, walk.files[1:], strict=False)}
         current: _File | None = None
         for found in walk:
             if found.file and (current is None or found.file != current.name):
-                self._finish(current, ends)
+                self._finish(current, walk)
                 current = _File(found.file, found.first_lsn)
             if isinstance(found, Gap):
                 self._gaps.append(found)
                 self._advance(found.end - found.start)
             elif current is not None:
                 self._read_group(found, current)
-        self._finish(current, ends)
+        self._finish(current, walk)
 
     def _read_group(self, piece: Piece, file: _File) -> None:
         result, header = self.result, piece.group.header
@@ -315,9 +314,9 @@ class Verifier:
 
     # ---- sidecars ---------------------------------------------------------------------------------------------------
 
-    def _finish(self, file: _File | None, ends: dict[str, int]) -> None:
+    def _finish(self, file: _File | None, walk: Walk) -> None:
         """The end of a segment: compare a sealed one with its sidecar."""
-        if file is None or file.name not in ends:
+        if file is None or file.name not in walk.ends:
             return
         name = file.name.removesuffix(LOG_SUFFIX) + INDEX_SUFFIX
         try:
@@ -327,12 +326,14 @@ class Verifier:
             return
         try:
             index = SealedIndex(
-                sidecar.pread, sidecar.size(), self._store.uuid, file.first_lsn, ends[file.name], IndexCache()
+                sidecar.pread, sidecar.size(), self._store.uuid, file.first_lsn, walk.ends[file.name], IndexCache()
             )
             index.verify()
             self._compare(index, file, name)
         except IndexInvalid as error:
             self._find("harmless", f"index damaged ({error}); nothing is lost, it can be made anew", name)
+        except OSError as error:
+            self._find("harmless", f"index cannot be read ({error.strerror}); it can be made anew", name)
         finally:
             sidecar.close()
 
@@ -383,7 +384,11 @@ class Verifier:
         for first, last in subtract((start, end), rest):
             self._gone("note", "lost, and the loss was accepted", gap, first, last)
         for first, last in rest:
-            what = "acknowledged bytes are damaged" if gap.file else "a segment file is missing"
+            what = (
+                "acknowledged bytes are damaged"
+                if gap.file
+                else "acknowledged bytes are missing, a file or the end of one"
+            )
             self._gone("damage", what, gap, first, last)
 
     def _gone(self, severity: Severity, what: str, gap: Gap, start: int, end: int) -> None:

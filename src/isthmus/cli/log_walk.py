@@ -37,7 +37,7 @@ class Piece(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Bytes between two LSNs that hold no valid group; `file` is empty when the file itself is not there.
+    """Bytes between two LSNs that hold no valid group; `file` is empty when they are in no file at all.
 
     `tail` says that nothing valid follows in the last file: what is there may never have been promised.
     """
@@ -170,8 +170,9 @@ def lsn_of(name: str) -> int:
 class Walk:
     """One pass over the journal from an LSN on. `durable_lsn` grows with what is read; start it with what is known.
 
-    `vanished` are files that were listed and gone when they were to be read: a running owner removed them.
-    `unreadable` are those that the system failed to read, with what it said; the rest of such a file is a gap.
+    `ends` tells where sealed files end that were read through. `vanished` are files that were listed and gone when they
+    were to be read: a running owner removed them. `unreadable` are those that the system failed to read, with what it
+    said; the rest of such a file is a gap.
     """
 
     def __init__(self, store: Store, *, from_lsn: int = 0, durable_lsn: int = 0) -> None:
@@ -179,6 +180,7 @@ class Walk:
         self._from_lsn = from_lsn
         self.durable_lsn = durable_lsn
         self.end_lsn = 0
+        self.ends: dict[str, int] = {}
         self.vanished: list[str] = []
         self.unreadable: list[tuple[str, str]] = []
         self.files: list[tuple[str, int]] = store.segments()
@@ -207,7 +209,7 @@ class Walk:
     def __iter__(self) -> Iterator[Piece | Gap]:
         """Groups and gaps in LSN order; a missing file between two others is a gap, too."""
         wanted = self._wanted()
-        at = 0 if len(wanted) == len(self.files) else wanted[0][1]
+        at = self._from_lsn
         for position, (name, first_lsn) in enumerate(wanted):
             if first_lsn > at:
                 yield Gap("", at, at, first_lsn)
@@ -242,12 +244,16 @@ class Walk:
                 if lsn > self._from_lsn:
                     yield Piece(name, first_lsn, group)
             if lsn == following:
+                self.ends[name] = lsn
                 return
             gap = self._behind(file, first_lsn, lsn, following, last)
             if gap is None:
                 continue
+            inside = gap.start < first_lsn + reader.size
+            if following is not None and gap.end == following:
+                self.ends[name] = following if inside else gap.start
             if gap.end > gap.start:
-                yield gap._replace(file=name)
+                yield gap._replace(file=name if inside else "")
             lsn, last = None if gap.tail or gap.end == following else gap.end, None
 
     def _behind(

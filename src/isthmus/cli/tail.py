@@ -20,9 +20,9 @@ from isthmus.errors import OffsetOutOfRange, UnknownPartition, Unsupported
 from isthmus.record import StoredRecord
 
 if TYPE_CHECKING:
+    from isthmus.broker.catalog import Topic
     from isthmus.engines.base import Engine, Reader
     from isthmus.engines.embedded import EmbeddedEngine
-    from isthmus.log.partition import Partition
 
 Form = Literal["json", "raw", "table"]
 
@@ -39,7 +39,7 @@ REOPEN_MS: Final = 500
 """At most so often it is read anew, and reading may take a quarter of the time."""
 
 REOPEN_TRIES: Final = 10
-WIDTHS: Final = (24, 4, 9, 20, 20)
+WIDTHS: Final = (24, 9, 9, 20, 20)
 """Of the columns before the value."""
 
 
@@ -204,10 +204,11 @@ class Position:
         Raises:
             UnknownTopic, UnknownPartition, OffsetOutOfRange: see `Reader.read`.
         """
-        partitions = self._wanted(engine)
-        starts = {each.index: await self._start(engine, each) for each in partitions}
-        ends = {each.index: await self._end(engine, each) for each in partitions}
-        readers = {at: open_reader(engine, self._asked.dest, at, starts[at], ends[at]) for at in starts}
+        topic = engine.broker.topic(engine.namespace, self._asked.dest)
+        wanted = self._wanted(len(topic.partitions))
+        starts = {at: await self._start(engine, topic, at) for at in wanted}
+        ends = {at: await self._end(engine, topic, at) for at in wanted}
+        readers = {at: open_reader(engine, topic, at, starts[at], ends[at]) for at in starts}
         found = merged(readers)
         if self._last is not None:
             found, self._last = last(found, self._last), None
@@ -220,39 +221,38 @@ class Position:
                     return
         self.offsets |= {at: max(end, self.offsets.get(at, 0)) for at, end in ends.items()}
 
-    def _wanted(self, engine: "EmbeddedEngine") -> "list[Partition]":
-        found = engine.broker.topic(engine.namespace, self._asked.dest).partitions
+    def _wanted(self, partitions: int) -> list[int]:
         for at in self._asked.partitions:
-            if at >= len(found):
-                raise UnknownPartition(self._asked.dest, at, len(found))
-        return [each for each in found if not self._asked.partitions or each.index in self._asked.partitions]
+            if at >= partitions:
+                raise UnknownPartition(self._asked.dest, at, partitions)
+        return list(self._asked.partitions) or list(range(partitions))
 
-    async def _start(self, engine: "EmbeddedEngine", partition: "Partition") -> int:
+    async def _start(self, engine: "EmbeddedEngine", topic: "Topic", at: int) -> int:
         from isthmus.client.duration import start_at
 
-        known = self.offsets.get(partition.index)
+        known = self.offsets.get(at)
         if known is not None:
             return known
+        partition = topic.partitions[at]
         if self._asked.begin is None:
             return max(partition.log_start, partition.high_watermark - (self._last or 0))
         start = start_at(self._asked.begin, engine.clock.now_ms(), "--from")
         return await engine.broker.resolve(partition, start)
 
-    async def _end(self, engine: "EmbeddedEngine", partition: "Partition") -> int:
+    async def _end(self, engine: "EmbeddedEngine", topic: "Topic", at: int) -> int:
         from isthmus.client.duration import start_at
 
         if self._asked.until in (None, "end"):
-            return partition.high_watermark
+            return topic.partitions[at].high_watermark
         until = start_at(self._asked.until or "latest", engine.clock.now_ms(), "--until")
-        return await engine.broker.resolve(partition, until)
+        return await engine.broker.resolve(topic.partitions[at], until)
 
 
-def open_reader(engine: "EmbeddedEngine", topic: str, partition: int, start: int, end: int) -> "Reader":
+def open_reader(engine: "EmbeddedEngine", topic: "Topic", partition: int, start: int, end: int) -> "Reader":
     """A reader of one partition, from an offset to an offset."""
     from isthmus.engines.embedded import EmbeddedReader
 
-    place = engine.broker.topic(engine.namespace, topic).partitions[partition]
-    return EmbeddedReader(engine.broker, engine.session, topic, [place], [start], [end])
+    return EmbeddedReader(engine.broker, engine.session, topic.name, [topic.partitions[partition]], [start], [end])
 
 
 async def merged(readers: "Mapping[int, Reader]") -> AsyncGenerator[Place]:
