@@ -83,8 +83,8 @@ class Order(Enum):
 class Space(NamedTuple):
     """Room for what comes, in bytes: left in the active segment, in the pre-allocated next one, in the reserve.
 
-    `publish` is what publishers may use of the active segment: nothing when it is the reserve. `full`: when last tried,
-    the disk had no room for the next segment.
+    `publish` is what publishers may use of the active segment: nothing when the disk is full and the reserve in use.
+    `full`: when last tried, the disk had no room for the next segment.
     """
 
     active: int = 0
@@ -143,7 +143,6 @@ class Writer:
     dirty: bool = False
     marked: bool = False
     full: bool = False
-    on_reserve: bool = False
     _next_try_ms: int = 0
 
     @property
@@ -155,7 +154,8 @@ class Writer:
     def space(self) -> Space:
         """The room that is left."""
         active = self.capacity - self.position
-        return Space(active, self.spare_bytes, self.reserve_bytes, 0 if self.on_reserve else active, self.full)
+        at_the_end = self.full and not self.reserve_bytes
+        return Space(active, self.spare_bytes, self.reserve_bytes, 0 if at_the_end else active, self.full)
 
     def commit(self, units: Sequence[Encoded]) -> Committed:
         """Write the units as one group; with none, an empty group that records the durable LSN, if there is room.
@@ -239,15 +239,14 @@ class Writer:
 
     def _use(self, source: str) -> None:
         """Write to what was the spare, or the reserve."""
-        self.on_reserve = source == RESERVE
-        if self.on_reserve or self.spare is None:
+        if source == SPARE and self.spare is not None:
+            self.file, self.capacity = self.spare, self.spare_bytes
+            self.spare, self.spare_bytes = None, 0
+        else:
             # It left the folder of the reserve, too.
             self.storage.sync_folder("")
             self.file = self.storage.open(segment_name(self.first_lsn), write=True)
             self.capacity, self.reserve_bytes = self.reserve_bytes, 0
-        else:
-            self.file, self.capacity = self.spare, self.spare_bytes
-            self.spare, self.spare_bytes = None, 0
 
     def seal(self) -> None:
         """Sync and truncate the active segment to what is used (C3)."""
@@ -269,7 +268,8 @@ class Writer:
         if now_ms < self._next_try_ms:
             return False
         self.full = not self.spare_bytes and not self._make_spare(self.segment_bytes)
-        if not self.full and not self.reserve_bytes:
+        if not self.reserve_bytes:
+            # Also on a full disk: it may be there already, or be smaller than what is left.
             self._make_reserve()
         if not (self.spare_bytes and self.reserve_bytes):
             self._next_try_ms = now_ms + DISK_RETRY_MS
@@ -335,7 +335,11 @@ class CommitThread:
         self._report = report
         self._jobs: SimpleQueue[Encoded | Order] = SimpleQueue()
         self._held: Encoded | Order | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="isthmus-commit", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
         self._thread.start()
 
     def submit(self, job: Encoded | Order) -> None:
@@ -348,15 +352,20 @@ class CommitThread:
         self._thread.join()
 
     def _run(self) -> None:
-        job: Encoded | Order | None = None
-        while job is not Order.STOP:
-            job, self._held = self._held or self._jobs.get(), None
-            units = [] if isinstance(job, Order) else self._gather(job)
-            for done in perform(self._writer, job, units):
-                self._report(done)
-                if done.error is not None:
-                    self._fail_the_rest(job, done.error)
-                    return
+        while self.step():
+            pass
+
+    def step(self) -> bool:
+        """Wait for something to do, and do it; False when that was to stop. What comes after a failure fails (C4)."""
+        job, self._held = self._held or self._jobs.get(), None
+        units = [] if isinstance(job, Order) else self._gather(job)
+        if self._error is not None:
+            self._report(Committed(units, error=self._error))
+            return job is not Order.STOP
+        for done in perform(self._writer, job, units):
+            self._report(done)
+            self._error = done.error
+        return job is not Order.STOP
 
     def _gather(self, first: Encoded) -> list[Encoded]:
         """Whole units up to the target size of a group, or one larger unit, up to the next order."""
@@ -374,13 +383,6 @@ class CommitThread:
             taken.append(job)
         return taken
 
-    def _fail_the_rest(self, job: Encoded | Order, error: Exception) -> None:
-        """Report every unit that still comes as failed, until told to stop (C4)."""
-        while job is not Order.STOP:
-            job, self._held = self._held or self._jobs.get(), None
-            if not isinstance(job, Order):
-                self._report(Committed([job], error=error))
-
 
 def perform(writer: Writer, job: Encoded | Order, units: Sequence[Encoded] = ()) -> Iterator[Committed]:
     """Do one thing, then see to the room for the next; what there is to report about each.
@@ -393,7 +395,8 @@ def perform(writer: Writer, job: Encoded | Order, units: Sequence[Encoded] = ())
         done = _tried(lambda: writer.commit(units), units)
         yield done
     if job is not Order.STOP and (done is None or done.error is None):
-        done = _tried(lambda: writer.report(Committed(())) if writer.top_up() else None, ())
+        # Who orders it wants to know how it went, also when it is too early to try again.
+        done = _tried(lambda: writer.report(Committed(())) if writer.top_up() or job is Order.TOP_UP else None, ())
         if done is not None:
             yield done
 

@@ -91,6 +91,13 @@ class Trimmed(Fact, frozen=True, array_like=True, gc=False, tag=7):
     time_ms: int
 
 
+class StoreClosed(Fact, frozen=True, array_like=True, gc=False, tag=8):
+    """The store was stopped in order: in this epoch nothing was written that is not durable."""
+
+    epoch: int
+    time_ms: int
+
+
 # ---- catalogue ----------------------------------------------------------------------------------------------------
 
 
@@ -287,6 +294,7 @@ AnyFact = (
     | LossAccepted
     | PartitionState
     | Trimmed
+    | StoreClosed
     | TopicSet
     | TopicRemoved
     | QueueSet

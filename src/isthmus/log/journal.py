@@ -10,6 +10,7 @@ Invariants:
 """
 
 import asyncio
+import contextlib
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ from isthmus.errors import (
     OffsetOutOfRange,
     Overloaded,
     ReadOnly,
+    RequestError,
     StorageError,
     StorageFull,
     StorePoisoned,
@@ -137,6 +139,7 @@ class Journal:
         self.register(facts.SegmentsRemoved, self._apply_segments_removed)
         self.register(facts.LossAccepted, self._apply_loss)
         self.register(facts.StoreOpened, self._apply_opened)
+        self.register(facts.StoreClosed, self._apply_closed)
 
     # ---- what others hang on ------------------------------------------------------------------------------------
 
@@ -238,6 +241,11 @@ class Journal:
     def _apply_opened(self, fact: facts.StoreOpened, _lsn: int) -> None:
         if fact.epoch >= self.epoch:
             self.epoch, self.boot_id = fact.epoch, fact.boot_id
+
+    def _apply_closed(self, fact: facts.StoreClosed, _lsn: int) -> None:
+        if fact.epoch == self.epoch:
+            # No boot of the machine holds anything that could be lost with it.
+            self.boot_id = ""
 
     def given_up_until(self, lsn: int) -> int:
         """Where the range ends that an operator gave up and that holds an LSN; the LSN itself when there is none."""
@@ -345,6 +353,7 @@ class Journal:
             self._loop = asyncio.get_running_loop()
             self.work = ThreadPoolExecutor(limits.THREADS_WORK, thread_name_prefix="isthmus-work")
             self._thread = commit.CommitThread(writer, self._report)
+            self._thread.start()
 
     def _submit(self, job: Unit | commit.Order) -> None:
         if self._thread is not None:
@@ -641,6 +650,8 @@ class Journal:
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
+        if self.writable:
+            self._say_goodbye()
         self.closed = True
         loop = asyncio.get_running_loop()
         if self._thread is not None:
@@ -654,11 +665,20 @@ class Journal:
         self._give_back()
         self._wake_all()
 
+    def _say_goodbye(self) -> None:
+        """Only a stop in order proves that nothing was written behind the last marker; a full disk may forbid it."""
+        unit = self.unit()
+        unit.fact(facts.StoreClosed(self.epoch, self.clock.now_ms()))
+        with contextlib.suppress(RequestError):
+            unit.submit()
+
     def abandon(self) -> None:
         """The loop that owned this journal has ended without stopping it: commit what waits, give the directory back.
 
         Blocks until the threads have ended. Nobody hears of what was committed.
         """
+        if self.writable:
+            self._say_goodbye()
         self.closed = True
         if self._thread is not None:
             self._thread.stop()

@@ -32,7 +32,7 @@ from isthmus.log.scan import READ_BYTES
 from isthmus.log.scan import Group as Group
 from isthmus.log.scan import GroupReader as GroupReader
 from isthmus.log.segment import INDEX_SUFFIX, LOG_SUFFIX, Segment
-from isthmus.log.storage import TEMPORARY_SUFFIX, Storage, read_all, replace, write_all
+from isthmus.log.storage import TEMPORARY_SUFFIX, File, Storage, read_all, replace, write_all
 
 FORMAT: Final = "FORMAT"
 FORMAT_VERSION: Final = 1
@@ -118,7 +118,10 @@ class Recovery:
 
     @property
     def clean(self) -> bool:
-        """Whether the journal ends with the marker of an idle or cleanly stopped process: nothing is in doubt."""
+        """Whether the journal ends with the marker of an idle or stopped process: all that is left of it is durable.
+
+        It does not say that nothing is missing: what was written behind it and never synced may be gone without trace.
+        """
         return self.marker is not None and self.marker.durable_lsn == self.marker.first_lsn
 
     def _describe(self, start: int, end: int) -> str:
@@ -449,13 +452,16 @@ class Recovery:
         length = active.end_lsn - active.first_lsn
         if active.end_lsn > self.known_durable:
             self._copy_active(active, length)
-            self.report.copied_tail = True
         elif self.report.cut_bytes:
             with contextlib.closing(self.storage.open(active.name, write=True)) as file:
-                size = file.size()
-                file.truncate(length)
-                file.allocate(size)
-                file.sync()
+                self._zero_behind(file, length)
+
+    def _zero_behind(self, file: File, length: int) -> None:
+        """Zeros up to the last byte that is none, and behind it for a group's header; space that is taken stays so."""
+        end = min(file.size(), length + self.report.cut_bytes + form.GROUP_HEADER_BYTES)
+        for at in range(length, end, READ_BYTES):
+            write_all(file, [bytes(min(READ_BYTES, end - at))], at)
+        file.sync()
 
     def _copy_active(self, active: Segment, length: int) -> None:
         storage = self.storage
@@ -463,15 +469,23 @@ class Recovery:
         try:
             self._copy(active, length, temporary)
         except OSError as error:
-            if error.errno not in commit.FULL or not storage.exists(commit.RESERVE):
+            if error.errno not in commit.FULL:
                 raise
-            # The ballast is there for what must not fail.
-            storage.unlink(commit.RESERVE)
             self._remove(temporary)
-            self._copy(active, length, temporary)
+            self._write_again(active, length)
+            return
         storage.rename(temporary, active.name)
         storage.sync_folder(commit.JOURNAL)
         self.journal.files.forget(active.name)
+        self.report.copied_tail = True
+
+    def _write_again(self, active: Segment, length: int) -> None:
+        """Second best, on a full disk: the same bytes to the same places, so that no page counts as clean."""
+        start = max(0, self.known_durable - active.first_lsn)
+        with contextlib.closing(self.storage.open(active.name, write=True)) as file:
+            for at in range(start, length, READ_BYTES):
+                write_all(file, [file.pread(min(READ_BYTES, length - at), at)], at)
+            self._zero_behind(file, length)
 
     def _copy(self, active: Segment, length: int, temporary: str) -> None:
         with (
@@ -590,7 +604,7 @@ async def _begin_epoch(recovery: Recovery) -> None:
     journal = recovery.journal
     boot_id = journal.storage.boot_id()
     epoch = journal.epoch + 1
-    if not recovery.clean and recovery.was_boot_id not in ("", boot_id):
+    if recovery.was_boot_id not in ("", boot_id):
         _begin_leader_epochs(journal, epoch)
     unit = journal.unit()
     if recovery.lost:
