@@ -4,10 +4,6 @@ This and `events` are what a program on Isthmus looks like; whatever makes a sho
 elsewhere. It must not know that it is being watched, nor that it will be killed.
 """
 
-from collections.abc import Iterable, Mapping
-from copy import copy
-from dataclasses import dataclass
-
 from isthmus import App, Message, Retry
 from isthmus.demo import sources
 from isthmus.demo.events import (
@@ -30,6 +26,7 @@ from isthmus.demo.events import (
     briefings,
     burst,
     carriers,
+    delay_of,
     flights,
     keys,
     planes,
@@ -41,6 +38,7 @@ from isthmus.demo.facts import LATE_MIN
 from isthmus.demo.figures import FAIL_ONCE_EVERY, Board, BoardLine, CarrierFigures, KeyAudit
 from isthmus.demo.services import Pace, RebookingDesk, Upstream, WeatherService
 from isthmus.demo.sources import Observation
+from isthmus.demo.tally import Tally
 from isthmus.types import Bus
 
 # ---- the app, and what its handlers are given ----------------------------------------------------------------------
@@ -48,32 +46,32 @@ from isthmus.types import Bus
 app = App(name="flights")
 plane_of = app.table(planes)
 airport_of = app.table(airports)
-counted_carriers = app.table(carriers)
-counted_boards = app.table(boards)
-counted_keys = app.table(keys)
+known_carriers = app.table(carriers)
+known_boards = app.table(boards)
+known_keys = app.table(keys)
 
 
-@dataclass
 class Counted:
-    """The newest figures of each partition. After a crash they are read back, just as they were when it happened."""
+    """What the groups have counted so far."""
 
-    carriers: dict[int, Mapping[str, CarrierFigures]]
-    boards: dict[int, Mapping[str, Board]]
-    keys: dict[int, Mapping[str, KeyAudit]]
+    def __init__(self) -> None:
+        self.carriers: Tally[tuple[str, int], CarrierFigures] = Tally(CarrierFigures)
+        self.boards: Tally[tuple[str, int], Board] = Tally(Board)
+        self.keys: Tally[str, KeyAudit] = Tally(KeyAudit)
 
 
 @app.provide
 async def counted() -> Counted:
     """What the groups go on counting with."""
-    return Counted({}, {}, {})
+    return Counted()
 
 
 @app.on_start
 async def remember(counted: Counted) -> None:
     """Take up counting where the last unit left it: figures and offsets became durable together."""
-    counted.carriers.update((partition, state.carriers) for partition, state in counted_carriers.items())
-    counted.boards.update((partition, state.boards) for partition, state in counted_boards.items())
-    counted.keys.update((partition, state.keys) for partition, state in counted_keys.items())
+    counted.carriers.update((place, state.figures) for place, state in known_carriers.items())
+    counted.boards.update((place, state.board) for place, state in known_boards.items())
+    counted.keys.update((key, state.audit) for key, state in known_keys.items())
 
 
 @app.provide
@@ -100,35 +98,24 @@ async def pace(bus: Bus) -> Pace:
     return Pace(bus.engine.clock)
 
 
-def by_partition(messages: Iterable[Message[FlightEvent]]) -> dict[int, list[FlightEvent]]:
-    """The events of a list by the partition they come from, each in order."""
-    found: dict[int, list[FlightEvent]] = {}
-    for message in messages:
-        found.setdefault(message.partition, []).append(message.event)
-    return found
-
-
 # ---- a stream: three groups, each of which sees every flight --------------------------------------------------------
 
 
 @app.on(flights, group="carriers", start="earliest", batch=500, wait="50ms", to=carriers)
 async def count_by_carrier(messages: list[Message[FlightEvent]], counted: Counted) -> list[CarrierState]:
     """On-time statistics per carrier."""
-    states = []
-    for partition, events in by_partition(messages).items():
-        figures = {code: copy(known) for code, known in counted.carriers.get(partition, {}).items()}
-        for event in events:
-            carrier = figures.setdefault(event.carrier, CarrierFigures())
-            match event:
-                case FlightDeparted():
-                    carrier.depart(event.delay_min)
-                case FlightArrived():
-                    carrier.arrive(event.delay_min)
-                case FlightCancelled():
-                    carrier.cancel()
-        counted.carriers[partition] = figures
-        states.append(CarrierState(partition=partition, carriers=figures))
-    return states
+    draft = counted.carriers.draft()
+    for message in messages:
+        event = message.event
+        figures = draft[event.carrier, message.partition]
+        match event:
+            case FlightDeparted():
+                figures.depart(event.delay_min)
+            case FlightArrived():
+                figures.arrive(event.delay_min)
+            case FlightCancelled():
+                figures.cancel()
+    return [CarrierState(carrier=code, partition=index, figures=each) for (code, index), each in draft.keep()]
 
 
 @app.on(flights, group="boards", start="earliest", batch=500, wait="50ms", to=boards)
@@ -136,38 +123,25 @@ async def show_on_boards(
     messages: list[Message[FlightDeparted | FlightCancelled]], counted: Counted
 ) -> list[BoardState]:
     """A live departure board per airport; aircraft and destinations are looked up in tables."""
-    states = []
-    for partition, events in by_partition(messages).items():
-        shown = {origin: board.copy() for origin, board in counted.boards.get(partition, {}).items()}
-        for event in events:
-            board = shown.setdefault(event.origin, Board())
-            plane, airport = plane_of.get(event.tailnum or ""), airport_of.get(event.dest)
-            board.count(event.tailnum, plane, airport)
-            if isinstance(event, FlightDeparted):
-                line = BoardLine(event.at_ms, event.carrier, event.flight, event.dest, event.delay_min)
-                board.depart(line, plane, airport)
-        counted.boards[partition] = shown
-        states.append(BoardState(partition=partition, boards=shown))
-    return states
+    draft = counted.boards.draft()
+    for message in messages:
+        event = message.event
+        board = draft[event.origin, message.partition]
+        plane, airport = plane_of.get(event.tailnum or ""), airport_of.get(event.dest)
+        board.count(event.tailnum, plane, airport)
+        if isinstance(event, FlightDeparted):
+            line = BoardLine(event.at_ms, event.carrier, event.flight, event.dest, event.delay_min)
+            board.depart(line, plane, airport)
+    return [BoardState(origin=origin, partition=index, board=each) for (origin, index), each in draft.keep()]
 
 
 @app.on(flights, group="audit", start="earliest", batch=500, wait="50ms", to=keys)
-async def audit_keys(messages: list[Message[FlightEvent]], counted: Counted) -> list[KeyState]:
+async def audit_keys(events: list[FlightEvent], counted: Counted) -> list[KeyState]:
     """Order and content of the events of every key."""
-    states = []
-    for partition, events in by_partition(messages).items():
-        audits = {key: copy(known) for key, known in counted.keys.get(partition, {}).items()}
-        follow(events, audits)
-        counted.keys[partition] = audits
-        states.append(KeyState(partition=partition, keys=audits))
-    return states
-
-
-def follow(events: Iterable[FlightEvent], audits: dict[str, KeyAudit]) -> None:
-    """Audit events in the order of each key."""
+    draft = counted.keys.draft()
     for event in events:
-        delay_min = None if isinstance(event, FlightCancelled) else event.delay_min
-        audits.setdefault(event.key, KeyAudit()).follow(event, delay_min)
+        draft[event.key].follow(event, delay_of(event))
+    return [KeyState(key=key, audit=audit) for key, audit in draft.keep()]
 
 
 # ---- a queue: each job for one worker -------------------------------------------------------------------------------

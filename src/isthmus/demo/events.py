@@ -49,6 +49,11 @@ class FlightCancelled(Flight):
 FlightEvent: TypeAlias = FlightDeparted | FlightArrived | FlightCancelled
 
 
+def delay_of(event: FlightEvent) -> int | None:
+    """The delay in minutes, None where there is none or it is not known."""
+    return None if isinstance(event, FlightCancelled) else event.delay_min
+
+
 class PlaneState(State):
     """Everything that is known of an aircraft."""
 
@@ -124,24 +129,26 @@ class UpstreamAnswered(Event):
 
 
 class CarrierState(State):
-    """What was counted in one partition; it becomes durable together with the offsets that it counts."""
+    """What was counted of a carrier in one partition."""
 
+    carrier: str
     partition: int
-    carriers: dict[str, CarrierFigures]
+    figures: CarrierFigures
 
 
 class BoardState(State):
-    """The boards of all airports, as far as one partition knows."""
+    """The board of an airport of origin, as far as one partition knows."""
 
+    origin: str
     partition: int
-    boards: dict[str, Board]
+    board: Board
 
 
 class KeyState(State):
-    """What was seen of each key of one partition."""
+    """What was seen of a key, all of whose events are in one partition."""
 
-    partition: int
-    keys: dict[str, KeyAudit]
+    key: str
+    audit: KeyAudit
 
 
 # ---- destinations: where events go ---------------------------------------------------------------------------------
@@ -151,9 +158,9 @@ planes = Stream[PlaneState]("planes", key="tailnum")
 airports = Stream[AirportState]("airports", key="faa")
 weather = Stream[WeatherChanged]("weather", key="airport")
 briefings = Stream[Briefing]("briefings", key="airport")
-carriers = Stream[CarrierState]("carriers", key="partition")
-boards = Stream[BoardState]("boards", key="partition")
-keys = Stream[KeyState]("keys", key="partition")
+carriers = Stream[CarrierState]("carriers", key=("carrier", "partition"))
+boards = Stream[BoardState]("boards", key=("origin", "partition"))
+keys = Stream[KeyState]("keys", key="key")
 rebooking = Queue[RebookingDue]("rebooking", retry=Backoff(3, "20ms", "200ms"))
 rebooked = Stream[Rebooked]("rebooked", key="carrier")
 burst = Queue[UpstreamCall]("burst")

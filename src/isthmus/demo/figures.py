@@ -177,8 +177,7 @@ class Board(msgspec.Struct):
             self.departures_by_zone[zone] = self.departures_by_zone.get(zone, 0) + departures
         self.last = sorted([*self.last, *other.last])[-BOARD_LINES:]
 
-    def copy(self) -> "Board":
-        """Return a board that can be changed without changing this one."""
+    def __copy__(self) -> "Board":
         return msgspec.structs.replace(self, departures_by_zone=dict(self.departures_by_zone), last=list(self.last))
 
     def summary(self) -> dict[str, int]:

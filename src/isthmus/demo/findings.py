@@ -30,10 +30,7 @@ class Rebooking(msgspec.Struct):
 
 
 class Findings(msgspec.Struct):
-    """The store's content, added up over partitions.
-
-    `kept_from_ms` is when the oldest of the newest figures was published, in milliseconds since 1970 UTC.
-    """
+    """The store's content, added up over partitions."""
 
     places: dict[Place, int]
     carriers: dict[str, CarrierFigures]
@@ -43,23 +40,19 @@ class Findings(msgspec.Struct):
     airports: int
     weather: dict[str, dict[str, dict[str, int]]]
     rebooking: Rebooking
-    kept_from_ms: int
 
 
 async def find(bus: Bus) -> Findings:
     """Read everything."""
-    by_carrier, on_boards = await newest(bus, events.carriers), await newest(bus, events.boards)
-    by_key = await newest(bus, events.keys)
     return Findings(
         places=await places(bus),
-        carriers=carriers(state.event for state in by_carrier),
-        boards=boards(state.event for state in on_boards),
-        keys={key: audit for state in by_key for key, audit in state.event.keys.items()},
+        carriers=carriers(state.event for state in await newest(bus, events.carriers)),
+        boards=boards(state.event for state in await newest(bus, events.boards)),
+        keys={state.event.key: state.event.audit for state in await newest(bus, events.keys)},
         planes=len(await newest(bus, events.planes)),
         airports=len(await newest(bus, events.airports)),
         weather=await weather(bus),
         rebooking=await rebooking(bus),
-        kept_from_ms=min(state.timestamp_ms for state in [*by_carrier, *on_boards, *by_key]),
     )
 
 
@@ -85,8 +78,7 @@ def carriers(states: Iterable[events.CarrierState]) -> dict[str, CarrierFigures]
     """The figures of each carrier, those of all partitions added up."""
     whole: dict[str, CarrierFigures] = {}
     for state in states:
-        for code, figures in state.carriers.items():
-            whole.setdefault(code, CarrierFigures()).add(figures)
+        whole.setdefault(state.carrier, CarrierFigures()).add(state.figures)
     return whole
 
 
@@ -94,8 +86,7 @@ def boards(states: Iterable[events.BoardState]) -> dict[str, Board]:
     """The board of each airport of origin, those of all partitions added up."""
     whole: dict[str, Board] = {}
     for state in states:
-        for origin, board in state.boards.items():
-            whole.setdefault(origin, Board()).add(board)
+        whole.setdefault(state.origin, Board()).add(state.board)
     return whole
 
 

@@ -114,7 +114,7 @@ async def look(place: Path, lives: Lives, burst: Burst) -> Evidence:
         findings = await find(bus)
         late, late_s = await add_group(bus)
         before_bytes = store.size_bytes(place)
-        await store.reclaim(bus, min(lives.again_ms, findings.kept_from_ms))
+        await store.reclaim(bus, lives.again_ms)
         removed = await store.removed(bus)
     return Evidence(
         findings=findings,
@@ -131,6 +131,6 @@ async def add_group(bus: Bus) -> tuple[dict[str, KeyAudit], float]:
     """What a group that is new sees of the flights, and how long it takes, in seconds."""
     since_s = time.monotonic()
     audits: dict[str, KeyAudit] = {}
-    async with late.late_app(audits):
-        await until(lambda: handled(bus, events.flights.name))
+    async with late.late_app(bus.engine.url, audits):
+        await until(lambda: handled(bus, events.flights.name, "late"))
     return audits, time.monotonic() - since_s

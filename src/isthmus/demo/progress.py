@@ -83,6 +83,7 @@ class Lines:
     def __init__(self) -> None:
         self._began: dict[str, float] = {}
         self._said: dict[str, float] = {}
+        self._done: dict[str, int] = {}
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -92,9 +93,10 @@ class Lines:
         """Print how far the work is, unless that was said just now."""
         now_s = time.monotonic()
         began_s = self._began.setdefault(what, now_s)
-        if now_s - self._said.setdefault(what, began_s) < LINE_MS / 1000 and done != total:
+        soon = now_s - self._said.setdefault(what, began_s) < LINE_MS / 1000 and done != total
+        if soon or self._done.get(what) == done:
             return
-        self._said[what] = now_s
+        self._said[what], self._done[what] = now_s, done
         of = f" of {total:,}" if total is not None else ""
         left = f", {left_s(done, total, now_s - began_s):,.0f} s left" if total and 0 < done < total else ""
         self.say(f"{what}: {done:,}{of} {rate(done, began_s)}{left}")

@@ -4,14 +4,17 @@ It opens and reclaims; it publishes and handles nothing.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from isthmus import connect
+from isthmus import State, Stream, connect
 from isthmus.demo import events
+from isthmus.demo.findings import newest
 from isthmus.limits import MIB
 from isthmus.types import Bus
+
+S = TypeVar("S", bound=State)
 
 SEGMENT_BYTES: Final = 1 * MIB
 """Small, so that a month has many segments and removing the consumed ones shows."""
@@ -23,18 +26,26 @@ def open_store(directory: Path) -> Bus:
 
 
 async def reclaim(bus: Bus, before_ms: int) -> int:
-    """Let go of consumed flights, and of figures that newer ones replaced, from before a time; returns the bytes.
+    """Let go of what is from before a time and consumed, and of figures that newer ones replaced; returns the bytes.
 
-    Only the floor of `flights` moves: being consumed by every group is what removes them. The figures of each
-    partition were counted on after that time, so that the newest stay.
+    Only the floor of `flights` moves: that every group has consumed them is what removes the events.
     """
     age_ms = max(0, bus.engine.clock.now_ms() - before_ms)
-    flights = events.flights.definition()
+    flights, rebooked = events.flights.definition(), events.rebooked.definition()
     await bus.admin.alter(replace(flights, config=replace(flights.config, floor_ms=age_ms)))
-    for stream in (events.carriers, events.boards, events.keys, events.rebooked):
-        definition = stream.definition()
-        await bus.admin.alter(replace(definition, config=replace(definition.config, age_ms=age_ms)))
+    await bus.admin.alter(replace(rebooked, config=replace(rebooked.config, age_ms=age_ms)))
+    await keep_newest(bus, events.carriers)
+    await keep_newest(bus, events.boards)
+    await keep_newest(bus, events.keys)
     return await bus.admin.reclaim()
+
+
+async def keep_newest(bus: Bus, stream: Stream[S]) -> None:
+    """Make a stream of states anew with the newest of each key, which compaction will do by itself one day."""
+    states = await newest(bus, stream)
+    await bus.admin.remove(stream.name)
+    await bus.admin.create(stream.definition())
+    await bus.publish(stream, *(state.event for state in states))
 
 
 async def removed(bus: Bus) -> int:
