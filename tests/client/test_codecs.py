@@ -75,7 +75,7 @@ def test_avro_is_refused_until_it_is_there() -> None:
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.client.codecs._made", {})
     monkeypatch.delitem(sys.modules, "isthmus.client.protobuf", raising=False)
-    monkeypatch.setitem(sys.modules, "google.protobuf", None)
+    monkeypatch.setitem(sys.modules, "google.protobuf.descriptor", None)
 
     with pytest.raises(Unsupported, match=r"pip install 'isthmus\[protobuf\]'"):
         codec("protobuf")
