@@ -20,7 +20,7 @@ from isthmus.errors import (
 from isthmus.lenses.stream import assignor
 from isthmus.lenses.stream.membership import Join, Sync
 from isthmus.lenses.stream.offsets import ConsumerGroup, committed
-from isthmus.lenses.stream.position import Position, Progress
+from isthmus.lenses.stream.position import Claim, Position, Progress
 from isthmus.limits import FETCH_BYTES_MAX, SHUTDOWN_MS
 from isthmus.log import batch as batches
 from isthmus.log import format as form
@@ -32,7 +32,6 @@ from isthmus.record import StoredRecord
 if TYPE_CHECKING:
     from isthmus.broker.broker import Broker
 
-PROTOCOL: Final = "isthmus"
 SESSION_MS: Final = 30_000
 HEARTBEATS: Final = 3
 """Heartbeats within a session's time."""
@@ -48,7 +47,7 @@ class Owned:
     def __init__(self, partition: Partition, position: Position) -> None:
         self.partition = partition
         self.position = position
-        self.buffer: list[tuple[list[StoredRecord], int]] = []
+        self.buffer: list[tuple[Sequence[StoredRecord], int]] = []
         self.revoking = False
 
 
@@ -69,7 +68,7 @@ class Member:
         self._rejoin = True
         self._closed = False
         self._changed: asyncio.Future[object] | None = None
-        self._unwatch: list[Callable[[], None]] = [broker.coordinator.watch(group, self._rebalance)]
+        self._unwatch: list[Callable[[], None]] = [broker.coordinator.watch(group, self._asked_to_join)]
         self._beat_ms = 0
         self._beating = False
 
@@ -79,6 +78,11 @@ class Member:
     def generation(self) -> int:
         """Of the group when this member last joined."""
         return self._generation
+
+    def _asked_to_join(self) -> None:
+        """A rebalance is under way, and it may be this member that it waits for."""
+        if self._id in self._group.members.awaited():
+            self._rebalance()
 
     def _rebalance(self) -> None:
         self._rejoin = True
@@ -114,8 +118,8 @@ class Member:
         joined = await coordinator.join(
             self._group,
             Join(
-                protocol_type="consumer",
-                protocols=((PROTOCOL, assignor.encode_subscription(subscription)),),
+                protocol_type=assignor.PROTOCOL_TYPE,
+                protocols=((assignor.PROTOCOL, assignor.encode_subscription(subscription)),),
                 session_ms=SESSION_MS,
                 rebalance_ms=SHUTDOWN_MS * 2,
                 member_id=self._id,
@@ -165,7 +169,8 @@ class Member:
         until_ms = self._clock.monotonic_ms() + min(SHUTDOWN_MS, SESSION_MS)
         for index in [index for index, owned in self._owned.items() if owned.revoking]:
             while self._owned[index].position.busy and self._clock.monotonic_ms() < until_ms:
-                await self._wait(until_ms)
+                self._changed = asyncio.get_running_loop().create_future()
+                await self._clock.wait(self._changed, until_ms)
             del self._owned[index]
         self._order = list(self._owned)
 
@@ -231,23 +236,18 @@ class Member:
 
     async def _take(self, owned: Owned, max_events: int, max_bytes: int) -> list[StoredRecord]:
         position, partition = owned.position, owned.partition
-        if partition.log_start > position.scan:
-            owned.buffer.clear()
         position.trimmed(partition.log_start)
-        again = position.due(self._clock.now_ms(), max_events)
+        again = position.claim(self._clock.now_ms(), max_events)
         if again:
-            return [record for offset in again if (record := await self._again(owned, offset)) is not None]
+            return await self._read_again(owned, again)
         while not position.paused:
             if not owned.buffer and not await self._fill(owned, max_bytes):
                 return []
-            records, end = owned.buffer[0]
-            if len(records) > max_events:
-                head, tail = records[:max_events], records[max_events:]
-                owned.buffer[0] = (tail, end)
-                found = position.take_new(head, tail[0].offset)
-            else:
-                del owned.buffer[0]
-                found = position.take_new(records, end)
+            records, end = owned.buffer.pop(0)
+            cut = position.cut(records, end, max_events)
+            if cut.rest or cut.end_offset < end:
+                owned.buffer.insert(0, (cut.rest, end))
+            found = position.take_new(cut.records, cut.end_offset)
             if found:
                 return found
         return []
@@ -274,13 +274,19 @@ class Member:
         name = self._group.name.encode()
         return [record for record in records if header_value(record.headers, ONLY) in (None, name)]
 
-    async def _again(self, owned: Owned, offset: int) -> StoredRecord | None:
-        """Read one record again; None when it is no longer there, which settles it."""
-        found = await self._broker.record_at(owned.partition, offset)
-        if found is None:
-            owned.position.skip(offset)
-        else:
-            owned.position.take_again(found)
+    async def _read_again(self, owned: Owned, claims: Sequence[Claim]) -> list[StoredRecord]:
+        """Read what is to be handed out again; what is no longer there is settled by that."""
+        found: list[StoredRecord] = []
+        for at, claim in enumerate(claims):
+            try:
+                record = await self._broker.record_at(owned.partition, claim.offset)
+            except BaseException:
+                owned.position.unclaim([*claims[at:], *(Claim(each.offset, each.key) for each in found)])
+                raise
+            if record is None:
+                owned.position.skip(claim.offset)
+            else:
+                found.append(record)
         return found
 
     # ---- what became of it --------------------------------------------------------------------------------------
