@@ -170,8 +170,8 @@ def repair_command(settings: Settings, *, accept_loss: bool, yes: bool, report: 
     """Make a damaged store writable again.
 
     First verifies and writes a report of what is damaged. Index files and checkpoints that can be made anew are; for
-    acknowledged events that are gone it needs --accept-loss, and asks. Nothing readable is thrown away. At the end it
-    verifies again.
+    acknowledged events that are gone it needs --accept-loss, and asks. From then on readers pass over what is gone:
+    the commit groups that are damaged, whole. The damaged files stay as they are. At the end it verifies again.
 
     Example:
       isthmus --dir ./data log repair --accept-loss
@@ -185,8 +185,7 @@ def repair_command(settings: Settings, *, accept_loss: bool, yes: bool, report: 
             return
         _agree(before, settings, accept_loss=accept_loss, yes=yes)
         path = write_report(before, report)
-        _drop_bad_indexes(storage, before)
-        run(_reopen(storage, accept_loss=before.damaged))
+        repair(storage, before)
     finally:
         storage.unlock()
     _tell(verified(storage, settings.out), before, path, settings.out)
@@ -222,26 +221,56 @@ def write_report(before: "Verified", path: str | None) -> str:
     return str(target)
 
 
-def _drop_bad_indexes(storage: "RealStorage", before: "Verified") -> None:
-    """Opening makes a missing index; of one that is there it looks at the header only."""
-    from isthmus.log.segment import INDEX_SUFFIX
+def repair(storage: "RealStorage", before: "Verified") -> None:
+    """Make anew what can be, and go on without what is gone. Needs the lock, and lets go of it."""
+    from isthmus.log.segment import INDEX_SUFFIX, LOG_SUFFIX
 
-    for finding in before.findings:
-        if finding.severity == "harmless" and finding.file is not None and finding.file.endswith(INDEX_SUFFIX):
-            storage.unlink(finding.file)
+    indexes = [each.file for each in before.findings if each.file is not None and each.file.endswith(INDEX_SUFFIX)]
+    _drop(storage, indexes)
+    run(_reopen(storage, before))
+    # An index that still names what is gone would lead readers into the damage; the next opening makes it anew.
+    damaged = [each.file for each in before.findings if each.severity == "damage" and each.file is not None]
+    _drop(storage, [file.removesuffix(LOG_SUFFIX) + INDEX_SUFFIX for file in damaged if file.endswith(LOG_SUFFIX)])
+    run(_reopen(storage, before))
 
 
-async def _reopen(storage: "RealStorage", *, accept_loss: bool) -> None:
-    """Open for writing, which sets aside and rebuilds, and close, which takes a checkpoint.
+def _drop(storage: "RealStorage", indexes: Iterable[str]) -> None:
+    """Opening makes an index that is missing; of one that is there it looks at the beginning only."""
+    storage.lock()
+    for name in indexes:
+        if storage.exists(name):
+            storage.unlink(name)
+
+
+async def _reopen(storage: "RealStorage", before: "Verified") -> None:
+    """Open for writing, which sets aside and rebuilds; note what was given up; close, which takes a checkpoint.
 
     Through the broker: a checkpoint holds the state of all its parts, or it would forget them.
     """
     from isthmus.broker.broker import Broker
     from isthmus.clock import SystemClock
+    from isthmus.log import facts
+    from isthmus.log.journal import merge_ranges
+    from isthmus.log.recovery import subtract
 
     broker = Broker(storage, SystemClock())
-    await broker.open(accept_loss=accept_loss)
-    await broker.close()
+    await broker.open(accept_loss=before.damaged)
+    try:
+        # Opening sees what it has to read; damage below a checkpoint is for verification to find.
+        accepted = merge_ranges(row for loss in broker.journal.accepted for row in loss.ranges)
+        gone = [
+            left
+            for each in before.findings
+            if each.severity == "damage" and each.lsn_start is not None and each.lsn_end is not None
+            for left in subtract((each.lsn_start, each.lsn_end), accepted)
+        ]
+        if gone:
+            unit = broker.journal.unit()
+            report = f"{len(gone)} ranges that `isthmus log verify` found damaged"
+            unit.fact(facts.LossAccepted(tuple(gone), broker.clock.now_ms(), report))
+            await unit.submit()
+    finally:
+        await broker.close()
 
 
 def _tell(after: "Verified", before: "Verified", path: str, out: Output) -> None:

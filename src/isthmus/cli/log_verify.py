@@ -5,10 +5,11 @@ opening a store (docs/formats/journal.md, section 8); what recovery would refuse
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from isthmus.cli.log_walk import Entry, Gap, Piece, Store, Walk, entries, index_of
 from isthmus.errors import InvalidBatch, StorageError
@@ -19,7 +20,7 @@ from isthmus.log.index import ActiveIndex, IndexCache, IndexInvalid, Row, Sealed
 from isthmus.log.journal import merge_ranges
 from isthmus.log.recovery import subtract
 from isthmus.log.segment import FLAG_BITS, INDEX_SUFFIX, LOG_SUFFIX
-from isthmus.log.storage import Storage
+from isthmus.log.storage import File, Storage
 
 TRIES: Final = 5
 """How often damage is looked at again while another process writes: only what stays is damage."""
@@ -325,9 +326,7 @@ class Verifier:
             self._find("note", "no index beside this sealed segment; opening the store for writing makes it", file.name)
             return
         try:
-            index = SealedIndex(
-                sidecar.pread, sidecar.size(), self._store.uuid, file.first_lsn, walk.ends[file.name], IndexCache()
-            )
+            index = self._open_index(sidecar, file.first_lsn, walk.ends[file.name])
             index.verify()
             self._compare(index, file, name)
         except IndexInvalid as error:
@@ -336,6 +335,14 @@ class Verifier:
             self._find("harmless", f"index cannot be read ({error.strerror}); it can be made anew", name)
         finally:
             sidecar.close()
+
+    def _open_index(self, sidecar: File, first_lsn: int, ends: tuple[int, ...]) -> SealedIndex:
+        """The sidecar of a segment that ends at one of these LSNs. Raises IndexInvalid."""
+        *others, end = ends
+        for other in others:
+            with suppress(IndexInvalid):
+                return SealedIndex(sidecar.pread, sidecar.size(), self._store.uuid, first_lsn, other, IndexCache())
+        return SealedIndex(sidecar.pread, sidecar.size(), self._store.uuid, first_lsn, end, IndexCache())
 
     def _compare(self, index: SealedIndex, file: _File, name: str) -> None:
         for partition, (namespace, topic, _, _) in index.names().items():
@@ -370,6 +377,7 @@ class Verifier:
                 self._jumps.append(_Jump(partition, seen.end, seen.next_offset, seen.lsn, beyond))
 
     def _judge(self, walk: Walk) -> None:
+        self.result.findings = [self._excused(each) for each in self.result.findings]
         for gap in self._gaps:
             end = min(gap.end, walk.durable_lsn) if gap.tail else gap.end
             if gap.tail and gap.end > max(gap.start, walk.durable_lsn) and self.result.held_by is None:
@@ -378,6 +386,14 @@ class Verifier:
                 self._find("note", what, gap.file, max(gap.start, walk.durable_lsn) - gap.first_lsn)
             for start, stop in subtract((gap.start, max(gap.start, end)), self._removed):
                 self._judge_part(gap, start, stop)
+
+    def _excused(self, finding: Finding) -> Finding:
+        """A bad entry whose loss was accepted is worth knowing, and no more."""
+        if finding.lsn_start is None or finding.lsn_end is None:
+            return finding
+        if subtract((finding.lsn_start, finding.lsn_end), self._accepted):
+            return finding
+        return structs.replace(finding, severity="note", what=f"{finding.what}; the loss was accepted")
 
     def _judge_part(self, gap: Gap, start: int, end: int) -> None:
         rest = subtract((start, end), self._accepted)

@@ -170,9 +170,10 @@ def lsn_of(name: str) -> int:
 class Walk:
     """One pass over the journal from an LSN on. `durable_lsn` grows with what is read; start it with what is known.
 
-    `ends` tells where sealed files end that were read through. `vanished` are files that were listed and gone when they
-    were to be read: a running owner removed them. `unreadable` are those that the system failed to read, with what it
-    said; the rest of such a file is a gap.
+    `ends` tells where sealed files that were read through may be said to end: what is missing between two of them
+    may be counted to the first. `vanished` are files that were listed and gone when they were to be read: a running
+    owner removed them. `unreadable` are those that the system failed to read, with what it said; the rest of such a
+    file is a gap.
     """
 
     def __init__(self, store: Store, *, from_lsn: int = 0, durable_lsn: int = 0) -> None:
@@ -180,7 +181,7 @@ class Walk:
         self._from_lsn = from_lsn
         self.durable_lsn = durable_lsn
         self.end_lsn = 0
-        self.ends: dict[str, int] = {}
+        self.ends: dict[str, tuple[int, ...]] = {}
         self.vanished: list[str] = []
         self.unreadable: list[tuple[str, str]] = []
         self.files: list[tuple[str, int]] = store.segments()
@@ -244,14 +245,14 @@ class Walk:
                 if lsn > self._from_lsn:
                     yield Piece(name, first_lsn, group)
             if lsn == following:
-                self.ends[name] = lsn
+                self.ends[name] = (lsn,)
                 return
             gap = self._behind(file, first_lsn, lsn, following, last)
             if gap is None:
                 continue
             inside = gap.start < first_lsn + reader.size
             if following is not None and gap.end == following:
-                self.ends[name] = following if inside else gap.start
+                self.ends[name] = (following,) if inside else (gap.start, following)
             if gap.end > gap.start:
                 yield gap._replace(file=name if inside else "")
             lsn, last = None if gap.tail or gap.end == following else gap.end, None

@@ -114,7 +114,7 @@ def pub(
       echo '{"order_id": "o-1"}' | isthmus --dir ./data pub jobs --delay 5m
     """
     if form == "auto":
-        form = "csv" if file.name.lower().endswith(".csv") else "json"
+        form = "csv" if str(getattr(file, "name", "")).lower().endswith(".csv") else "json"
     if file.isatty():
         settings.out.note(f"one event a line for {dest}, as {form}; Ctrl-D ends it")
     wanted = Wanted(form=form, key=fields_of(key), kind=kind, numbers=numbers)
