@@ -76,12 +76,23 @@ class TestConnecting:
             ({"batch": "64"}, InvalidArgument),
             ({"batch": 0}, InvalidArgument),
             ({"batch": "1GB"}, InvalidArgument),
+            ({"batch": "0B"}, InvalidArgument),
             ({"compression": "zip"}, UnsupportedCompression),
         ],
     )
     def test_figures_that_cannot_be_are_refused_at_once(self, options: dict[str, Any], error: type[Exception]) -> None:
         with pytest.raises(error):
             connect("memory://", **options)
+
+    @pytest.mark.parametrize("batch", [3, "600B"])
+    async def test_a_batch_is_full_by_events_or_by_size(self, batch: int | str, clock: ManualClock) -> None:
+        async with connect("memory://", linger="1h", batch=batch, clock=clock) as bus:
+            await bus.declare(WORK)
+
+            sent = [bus.publish_nowait(WORK, Placed(order_id="x" * 90)) for _ in range(4)]
+            await clock.drain()
+
+            assert [each.done() for each in sent] == [True, True, True, False]
 
     async def test_engines_of_later_versions_are_refused_at_the_start(self) -> None:
         with pytest.raises(Unsupported, match="kafka"):
@@ -171,7 +182,7 @@ class TestPublishing:
 
     async def test_handing_in_too_much_is_refused(self, bus: Bus) -> None:
         await bus.declare(ORDERS)
-        large = Placed(order_id="x" * 900_000)
+        large = Placed(order_id="x" * 450_000)
 
         with pytest.raises(Overloaded):
             for _ in range(100):

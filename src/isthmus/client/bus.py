@@ -24,7 +24,7 @@ from isthmus.definition import QueueDefinition, TopicDefinition
 from isthmus.engines.base import Admin, Engine, Start
 from isthmus.engines.connect import open_engine
 from isthmus.errors import Closed, InvalidArgument, UnsupportedCompression
-from isthmus.limits import BATCH_BYTES_MAX, UNIT_BYTES_MAX
+from isthmus.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BATCH_RECORDS_MAX, UNIT_BYTES_MAX
 from isthmus.log.batch import CODECS
 from isthmus.record import Appended
 
@@ -324,7 +324,7 @@ def connect(
         name: the app's name, which travels with each event as `ce_source`.
         linger: how long an event waits for company; when not given, batches form while the one before is being made
             durable, so a lone event does not wait.
-        batch: the size at which a batch leaves at once, in bytes ("64KB"); it also leaves at 1,000 events.
+        batch: when a batch is full and leaves at once: a size ("64KB", the default) or a number of events (1,000).
         compression: "none" or "gzip", of whole batches.
         options: handed to the engine.
 
@@ -346,15 +346,33 @@ def core_of(
     **options: Any,
 ) -> Core:
     """The core of a bus, see `connect`."""
-    batch_bytes = BATCH_BYTES_MAX if batch is None else size_bytes(batch, "batch")
-    if not 1 <= batch_bytes <= UNIT_BYTES_MAX // 2:
-        raise InvalidArgument("batch", f"{batch!r} is outside 1 byte to {UNIT_BYTES_MAX // 2} bytes")
+    batch_events, batch_bytes = _batch_limits(batch)
     if compression != "none" and compression not in CODECS:
         raise UnsupportedCompression(compression)
     linger_ms = None if linger is None else duration_ms(linger, "linger")
     address = url_of(url)
-    settings = Settings(name=name, linger_ms=linger_ms, batch_bytes=batch_bytes, compression=compression)
+    settings = Settings(
+        name=name,
+        linger_ms=linger_ms,
+        batch_events=batch_events,
+        batch_bytes=batch_bytes,
+        compression=compression,
+    )
     return Core(lambda: open_engine(address, **options), settings)
+
+
+def _batch_limits(batch: Size | None) -> tuple[int, int]:
+    """Events and bytes: a number counts events, a text is a size."""
+    if batch is None:
+        return BATCH_EVENTS_MAX, BATCH_BYTES_MAX
+    if isinstance(batch, int):
+        if not 1 <= batch <= BATCH_RECORDS_MAX:
+            raise InvalidArgument("batch", f"{batch} is outside 1 to {BATCH_RECORDS_MAX} events")
+        return batch, BATCH_BYTES_MAX
+    size = size_bytes(batch, "batch")
+    if not 1 <= size <= UNIT_BYTES_MAX // 2:
+        raise InvalidArgument("batch", f"{batch!r} is outside 1 byte to {UNIT_BYTES_MAX // 2} bytes")
+    return BATCH_EVENTS_MAX, size
 
 
 def url_of(url: str | None) -> str:

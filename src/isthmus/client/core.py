@@ -20,7 +20,7 @@ from isthmus.client.producer import Producer, Receipt
 from isthmus.definition import QueueDefinition, TopicDefinition
 from isthmus.engines.base import Attributes, Engine, Source, Start
 from isthmus.errors import Closed, InvalidArgument, Unsupported
-from isthmus.limits import BATCH_BYTES_MAX, LEASE_RECORDS_MAX
+from isthmus.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, LEASE_RECORDS_MAX
 from isthmus.record import Appended, Record
 
 E = TypeVar("E", bound=Event)
@@ -41,6 +41,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     name: str | None = None
     linger_ms: int | None = None
+    batch_events: int = BATCH_EVENTS_MAX
     batch_bytes: int = BATCH_BYTES_MAX
     compression: str = "none"
 
@@ -89,6 +90,7 @@ class Core:
         self._producer = Producer(
             engine,
             linger_ms=settings.linger_ms,
+            batch_events=settings.batch_events,
             batch_bytes=settings.batch_bytes,
             compression=settings.compression,
         )
