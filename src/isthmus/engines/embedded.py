@@ -57,6 +57,7 @@ class EmbeddedEngine:
         self._release = release
         self._session: Session | None = None
         self._closed = False
+        self._gate = asyncio.Lock()
         self._consumers = itertools.count(1)
         self._admin = EmbeddedAdmin(self)
         self.namespace = DEFAULT_NAMESPACE
@@ -155,14 +156,24 @@ class EmbeddedEngine:
     async def publish(
         self, name: str, records: Sequence[Record], attributes: Attributes | None = None, compression: str = "none"
     ) -> list[Appended]:
-        """Append and wait until durable; waits for room first."""
-        journal = self._broker.journal
-        if journal.pending_bytes > journal.options.pending_bytes_max // 2:
-            await journal.room()
-        if self.session.credit.used_bytes > self.session.credit.limit_bytes // 2:
-            await self.session.credit.wait()
+        """Append and wait until durable; waits for room first, in the order of the calls."""
         topic = self._broker.topic(self.namespace, name)
-        return await self._broker.publish(self.session, topic, records, options_of(attributes, compression))
+        options = options_of(attributes, compression)
+        if self._gate.locked() or self._is_full():
+            async with self._gate:
+                await self._broker.journal.room()
+                await self.session.credit.wait()
+                pending = self._broker.publish(self.session, topic, records, options)
+        else:
+            pending = self._broker.publish(self.session, topic, records, options)
+        return await pending
+
+    def _is_full(self) -> bool:
+        """Whether publishers are to wait: half of what may be in flight is."""
+        journal, credit = self._broker.journal, self.session.credit
+        return (
+            journal.pending_bytes * 2 > journal.options.pending_bytes_max or credit.used_bytes * 2 > credit.limit_bytes
+        )
 
     def unit(self) -> Unit:
         """A unit of this broker."""
