@@ -160,7 +160,7 @@ class TestRepair:
         assert gone != {0: set(), 1: set()}
 
     def test_a_journal_cut_short_can_be_written_to_again(self, cli: Cli) -> None:
-        name = sorted((cli.directory / "journal").glob("*.log"))[-1].name
+        name = max((cli.directory / "journal").glob("*.log")).name
         cut(storage(cli), f"journal/{name}", 8_192)
         assert cli.error("pub", TOPIC, stdin='{"n": 1}\n', code=4)["type"] == "Damaged"
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,3 +90,19 @@ def started(command: list[str], *, cwd: Path | None = None, **more: str) -> subp
         env=environment(PYTHONUNBUFFERED="1", **more),
         cwd=cwd,
     )
+
+
+def on_a_terminal(command: list[str], **more: str) -> tuple[int, str]:
+    """Run a process whose stdout and stderr are a terminal of 100 columns; its exit code and what it drew."""
+    ours, theirs = os.openpty()
+    size = {"COLUMNS": "100", "LINES": "40", "TERM": "xterm"}
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment(**size, **more)
+    ) as process:
+        os.close(theirs)
+        drawn = b""
+        with suppress(OSError):  # EIO: the other side has closed it
+            while data := os.read(ours, 65_536):
+                drawn += data
+        os.close(ours)
+        return process.wait(PATIENCE_S), drawn.decode()

@@ -163,7 +163,7 @@ def size_text(size_bytes: float | None) -> str:
     if size_bytes is None:
         return "-"
     size, unit = float(size_bytes), 0
-    while size >= 999.5 and unit < len(_SIZES) - 1:
+    while size >= (999.5 if unit == 0 else 999.95) and unit < len(_SIZES) - 1:
         size, unit = size / 1000, unit + 1
     return f"{size:.0f} B" if unit == 0 else f"{size:.1f} {_SIZES[unit]}"
 

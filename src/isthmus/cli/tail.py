@@ -39,7 +39,7 @@ REOPEN_MS: Final = 500
 """At most so often it is read anew, and reading may take a quarter of the time."""
 
 REOPEN_TRIES: Final = 10
-WIDTHS: Final = (24, 9, 9, 20, 20)
+WIDTHS: Final = (24, 9, 6, 10, 10)
 """Of the columns before the value."""
 
 

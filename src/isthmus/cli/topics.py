@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from isthmus.cli.base import Settings, command, confirmed, connected, pass_settings, run
-from isthmus.cli.output import Output, about, shown, size_text, span_text, time_text
+from isthmus.cli.output import Output, shown, size_text, span_text, time_text
 from isthmus.definition import (
     BackoffPolicy,
     QueueConfig,
@@ -216,7 +216,7 @@ def _count_rows(queue: QueueView) -> list[tuple[str, object]]:
     names = "enqueued ready leased delayed acked rejected dead expired purged trimmed".split()
     rows: list[tuple[str, object]] = [(name, getattr(queue, name)) for name in names]
     if queue.oldest_ready_ms is not None:
-        rows.append(("oldest ready", about(queue.oldest_ready_ms)))
+        rows.append(("oldest ready", time_text(queue.oldest_ready_ms)))
     return rows
 
 
