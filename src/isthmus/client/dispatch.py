@@ -237,6 +237,7 @@ class Consumer:
     # ---- workers --------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
+        in_a_row = 0
         while not self._runner.stopping:
             await self._outbox.room()
             taken = self._lanes.take(self._share())
@@ -246,8 +247,11 @@ class Consumer:
             rest = await self._runner.run(taken)
             self._lanes.finish(taken, rest)
             self._wake()
-            # Handlers that never wait must not keep everybody else from running.
-            await asyncio.sleep(0)
+            in_a_row += len(taken)
+            if in_a_row >= HANDLER_BATCH_DELIVERIES:
+                # Handlers that never wait must not keep everybody else from running.
+                await asyncio.sleep(0)
+                in_a_row = 0
 
     def _share(self) -> int:
         """How many to take: all workers should have something to do."""

@@ -5,9 +5,9 @@ time to stop is over. Nothing of Isthmus's own state is touched in them.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
 from isthmus.errors import Closed
@@ -22,8 +22,8 @@ class HandlerThreads(Executor):
     def __init__(self, count: int, name: str = "isthmus-handler") -> None:
         self._count = count
         self._name = name
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._jobs: deque[Callable[[], None]] = deque()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._closed = False
@@ -35,34 +35,41 @@ class HandlerThreads(Executor):
             Closed: after `shutdown`.
         """
         future: Future[T] = Future()
-        with self._lock:
+        with self._changed:
             if self._closed:
                 raise Closed("the pool of handler threads")
-            self._jobs.put(lambda: _run(future, lambda: fn(*args, **kwargs)))
-            if self._idle > 0:
-                self._idle -= 1  # one of them will take it
+            self._jobs.append(lambda: _run(future, lambda: fn(*args, **kwargs)))
+            if self._idle >= len(self._jobs):
+                self._changed.notify()
             elif len(self._threads) < self._count:
-                thread = threading.Thread(target=self._main, name=f"{self._name}-{len(self._threads)}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                name = f"{self._name}-{len(self._threads)}"
+                self._threads.append(threading.Thread(target=self._main, name=name, daemon=True))
+                self._threads[-1].start()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002, ARG002
         """End the threads once what was submitted has run; `wait` waits for that. Idempotent."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                for _ in self._threads:
-                    self._jobs.put(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         if wait:
             for thread in self._threads:
                 thread.join()
 
     def _main(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next()) is not None:
             job()
-            with self._lock:
+
+    def _next(self) -> Callable[[], None] | None:
+        """Wait for a job; None when none comes any more."""
+        with self._changed:
+            while not self._jobs:
+                if self._closed:
+                    return None
                 self._idle += 1
+                self._changed.wait()
+                self._idle -= 1
+            return self._jobs.popleft()
 
 
 def _run(future: "Future[T]", work: Callable[[], T]) -> None:
