@@ -37,7 +37,7 @@ class Cli:
         """What a command writes to stdout."""
         return self(*args, stdin=stdin, code=code).stdout
 
-    def json(self, *args: str, stdin: str | bytes | None = None, code: int = 0) -> Any:
+    def json(self, *args: str, stdin: str | bytes | None = None, code: int = 0) -> Any:  # noqa: ANN401 - JSON is
         """The document that a command answers with."""
         return json.loads(self(*args, "--json", stdin=stdin, code=code).stdout)
 

@@ -3,14 +3,16 @@
 They assert nothing themselves; the world keeps the history, and what opens the disk afterwards judges.
 """
 
+import contextlib
+import errno
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from isthmus.errors import RequestError, StorageFull, StorePoisoned
+from isthmus.errors import StorageFull
 from isthmus.log import retention
 from support.faulty_storage import Effect, Fault
-from support.log_world import Append, Commit, Drop, JournalWorld, Make, Op, Trim, pid
+from support.log_world import Commit, Drop, JournalWorld, Make, Op, Trim, pid
 from support.sim_storage import Variant
 
 Scenario = Callable[[JournalWorld], Awaitable[None]]
@@ -156,6 +158,10 @@ async def units_larger_than_a_segment(world: JournalWorld) -> None:
     await world.put(world.append(W, size=9000))
     await world.reopen()
     await world.put(world.append(A, size=20000))
+    # A disk without room for so large a segment, until the ballast is given up.
+    world.storage.arm(Fault(1, code=errno.ENOSPC, ops=frozenset({"allocate"})))
+    await world.put(world.append(A, size=20000))
+    await world.put(world.append(A))
 
 
 async def stopping_and_opening(world: JournalWorld) -> None:
@@ -201,7 +207,9 @@ async def opened_after_a_power_cut(world: JournalWorld) -> None:
         await world.put(world.append(W, size=size))
     world.power_cut(Variant.TORN_SECTORS, seed=3)
     await world.open()
-    await fill(world, W, A, B, units=6)
+    await fill(world, W, A, B, units=14, size=1900)
+    await world.checkpoint()
+    await fill(world, W, A, units=6, size=1500)
 
 
 async def opened_after_two_power_cuts(world: JournalWorld) -> None:
@@ -214,8 +222,11 @@ async def opened_after_two_power_cuts(world: JournalWorld) -> None:
     await fill(world, W, units=4, size=500)
     world.power_cut(Variant.ONE_MISSING, seed=5)
     await world.open()
-    await world.put(world.append(W, A, size=800))
+    await fill(world, W, A, units=12, size=1700)
     await world.checkpoint()
+    await world.put(world.append(W, A, size=2800))
+    await world.reopen()
+    await fill(world, W, B, units=6, size=1200)
 
 
 async def a_sync_that_fails(world: JournalWorld) -> None:
@@ -224,8 +235,7 @@ async def a_sync_that_fails(world: JournalWorld) -> None:
     for effect in (Effect.CACHED, Effect.REVERTED):
         await world.put(world.append(W, size=600))
         world.storage.arm(Fault(1, ops=frozenset({"sync"}), effect=effect))
-        pending = world.put(world.append(A, size=800), Commit(1, 1))
-        assert isinstance(pending.error, StorePoisoned), "I1: acknowledged although the sync failed"
+        world.put(world.append(A, size=800), Commit(1, 1))
         world.storage.arm(None)
         world.kill()
         await world.open()
@@ -248,11 +258,9 @@ async def a_full_disk(world: JournalWorld) -> None:
     """Publishers are refused; what frees space goes on, in the reserve."""
     await begin(world)
     await fill(world, A, units=4)
-    world.storage.arm(Fault(1, code=28, ops=frozenset({"allocate"}), forever=True))
-    try:
+    world.storage.arm(Fault(1, code=errno.ENOSPC, ops=frozenset({"allocate"}), forever=True))
+    with contextlib.suppress(StorageFull):
         await fill(world, A, B, units=30)
-    except StorageFull:
-        pass
     for number in range(30):
         await world.put(Commit(number % 3, number))
     await world.put(Trim(A, world.journal.partitions[A].high_watermark))
@@ -280,15 +288,15 @@ async def topics_that_come_and_go(world: JournalWorld) -> None:
 
 
 def walk(seed: int) -> Scenario:
-    """A random life; the seed is in the name of the scenario."""
+    """A random life."""
 
-    async def scenario(world: JournalWorld) -> None:
+    async def walking(world: JournalWorld) -> None:
         await begin(world)
         rng = random.Random(seed)
-        for step in range(45):
+        for step in range(32):
             await _STEPS[rng.choices(range(len(_STEPS)), _WEIGHTS)[0]](world, rng, step)
 
-    return scenario
+    return walking
 
 
 async def _append(world: JournalWorld, rng: random.Random, step: int) -> None:
@@ -342,33 +350,28 @@ _STEPS: Final = (_append, _append_written, _group, _trim, _checkpoint, _clean, _
 _WEIGHTS: Final = (10, 4, 4, 4, 2, 2, 1, 1)
 
 SCENARIOS: Final[dict[str, Scenario]] = {
-    **{
-        scenario.__name__: scenario
-        for scenario in (
-            one_record_at_a_time,
-            many_units_in_one_group,
-            fan_out,
-            written_below_synced,
-            written_only_until_it_rolls,
-            rolling,
-            checkpoints,
-            checkpoints_between_rolls,
-            trimming_and_removal,
-            sealing_what_is_dead,
-            units_larger_than_a_segment,
-            stopping_and_opening,
-            killed,
-            killed_while_it_rolls_and_checkpoints,
-            opened_after_a_power_cut,
-            opened_after_two_power_cuts,
-            a_sync_that_fails,
-            a_write_that_fails,
-            a_full_disk,
-            topics_that_come_and_go,
-        )
-    },
-    **{f"walk_{seed}": walk(seed) for seed in range(1, 7)},
+    scenario.__name__: scenario
+    for scenario in (
+        one_record_at_a_time,
+        many_units_in_one_group,
+        fan_out,
+        written_below_synced,
+        written_only_until_it_rolls,
+        rolling,
+        checkpoints,
+        checkpoints_between_rolls,
+        trimming_and_removal,
+        sealing_what_is_dead,
+        units_larger_than_a_segment,
+        stopping_and_opening,
+        killed,
+        killed_while_it_rolls_and_checkpoints,
+        opened_after_a_power_cut,
+        opened_after_two_power_cuts,
+        a_sync_that_fails,
+        a_write_that_fails,
+        a_full_disk,
+        topics_that_come_and_go,
+    )
 }
 """By name, for test ids."""
-
-__all__ = ["SCENARIOS", "Append", "RequestError", "Scenario"]

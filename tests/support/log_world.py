@@ -24,6 +24,7 @@ from isthmus.errors import StorageError
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, commit, facts
 from isthmus.log.journal import Journal, JournalOptions, Pending, Placed
+from isthmus.log.partition import BatchAt, Partition
 from isthmus.log.recovery import OpenReport, open_journal
 from isthmus.log.storage import Storage
 from isthmus.record import Record
@@ -142,7 +143,7 @@ class Model:
         return State(bounds, dict(self.numbers), dict(self.topics))
 
 
-# ---- the history, as marks in the trace of the storage ----------------------------------------------------------------
+# ---- the history, as marks in the trace of the storage --------------------------------------------------------------
 
 
 class Attempted(NamedTuple):
@@ -156,6 +157,13 @@ class Promised(NamedTuple):
 
     units: int
     durable: bool
+
+
+class Visible(NamedTuple):
+    """Readers of a partition were told of this high watermark."""
+
+    partition: int
+    high_watermark: int
 
 
 class Opened(NamedTuple):
@@ -184,6 +192,7 @@ class History:
     seen: int = 0
     epoch: int = 0
     exact: int | None = None
+    visible: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, marks: Iterable[object]) -> "History":
@@ -206,14 +215,16 @@ class History:
             case Opened(units, epoch):
                 del self.units[units:]
                 self.durable = self.seen = units
-                self.epoch, self.exact = epoch, None
+                self.epoch, self.exact, self.visible = epoch, None, {}
+            case Visible(partition, high_watermark):
+                self.visible[partition] = high_watermark
             case Exactly(units):
                 self.exact = units
             case _:
                 pass  # another world's
 
     def prefixes(self) -> Iterator[tuple[int, Model]]:
-        """The legal outcomes: the first n units and no more, from what is durable to all. The model goes on changing."""
+        """The legal outcomes: the first n units, from what is durable to all. The model that comes with one changes."""
         model = Model()
         for done in range(len(self.units) + 1):
             if done >= self.durable and self.exact in (None, done):
@@ -310,9 +321,14 @@ class Store:
             assert read, f"I1: nothing to read at offset {offset} below the high watermark"
             for batch in read:
                 assert batch.base_offset <= offset < batch.end_offset, f"I3: {batch[:3]} where {offset} was to be"
-                found += [(row.offset, row.value) for row in batches.decode(batch.data, from_offset=offset)]
+                found += self.records(batch, offset)
                 offset = batch.end_offset
         return found
+
+    @staticmethod
+    def records(batch: BatchAt, offset: int) -> list[tuple[int, bytes | None]]:
+        """Offset and value of the records of a batch from an offset on."""
+        return [(row.offset, row.value) for row in batches.decode(batch.data, from_offset=offset)]
 
     def submit(self, ops: Iterable[Op]) -> Pending[list[Placed]]:
         """The operations as one unit."""
@@ -361,7 +377,12 @@ class JournalWorld:
         report = await self.store.open(accept_loss=accept_loss)
         units = await check_outcome(self.store, self.history)
         self.mark(Opened(units, self.journal.epoch))
+        for partition in self.journal.partitions.values():
+            self._watch(partition)
         return report
+
+    def _watch(self, partition: Partition) -> None:
+        partition.watch(lambda: self.mark(Visible(partition.id, partition.high_watermark)))
 
     async def close(self) -> None:
         """End a life as one should."""
@@ -410,6 +431,10 @@ class JournalWorld:
                 got = [(partition.id, base, count) for partition, base, count in done.result()]
                 assert got == expected, f"I3: placed at {got} where {expected} comes next"
                 self.mark(Promised(number, durable))
+                for op in ops:
+                    if isinstance(op, Make):
+                        for index in range(op.partitions):
+                            self._watch(self.journal.partitions[pid(op.topic, index)])
 
         pending.add_done_callback(told)
         return pending
@@ -454,6 +479,10 @@ async def check_outcome(store: Store, history: History) -> int:
         raise AssertionError(f"I1, I4, I7: {state} is none of the {len(wanted)} legal outcomes, first {wanted[0]}")
     units = found[-1]
     model = history.model(units)
+    for key, seen in history.visible.items():
+        now = state.partitions.get(key, (0, seen))[1]
+        level = store.journal.partitions[key].level if key in state.partitions else "written"
+        assert now >= seen or level == "written", f"I3: readers of partition {key} saw {seen}, now there are {now}"
     for key, values in model.values.items():
         start = model.starts[key]
         expected = [(offset, value) for offset, value in enumerate(values) if offset >= start]
@@ -525,7 +554,7 @@ async def verify(
 
 async def _go_on(sim: SimStorage, store: Store, history: History) -> None:
     """Append to every partition."""
-    appends = [Append((key,), (b"after the crash", b"and more")) for key in history.model().values]
+    appends: list[Op] = [Append((key,), (b"after the crash", b"and more")) for key in history.model().values]
     ops = (*appends, Commit(99, 1))
     for mark in (Attempted(ops), Promised(len(history.units) + 1, durable=True)):
         history.note(mark)

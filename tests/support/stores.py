@@ -1,7 +1,7 @@
 """Stores with known content, made through the journal itself, for tests that look at files; and ways to hurt them."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
 from isthmus.clock import SystemClock
 from isthmus.definition import TopicConfig
@@ -36,7 +36,7 @@ class StoreMaker:
             TOPIC_ID, b"x" * 16, "default", TOPIC, PARTITIONS, "murmur2", TopicConfig(), "durable", None, 1_000
         )
 
-    async def __aenter__(self) -> "StoreMaker":
+    async def __aenter__(self) -> Self:
         self.journal.exporters.append(lambda: [self._topic])
         self.journal.register(facts.TopicSet, self._make_partitions)
         self.journal.names_hook = lambda partition: ("default", TOPIC, partition & 0xFFFF, b"x" * 16)

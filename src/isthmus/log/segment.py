@@ -4,6 +4,7 @@ It reads and never writes journal bytes (the commit does); what it writes is the
 can always be rebuilt, and is when it turns out to be damaged.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
@@ -214,7 +215,9 @@ class Segment:
             content = encode_sidecar(index, self.first_lsn, self.end_lsn, self._journal.store, names)
             self._journal.files.forget(self.index_name)
             replace(self._journal.storage, self.index_name, content)
-            self.open_sidecar()
+            # If it cannot be read back, the index in memory is as good.
+            with contextlib.suppress(IndexInvalid):
+                self.open_sidecar()
 
     def open_sidecar(self) -> None:
         """Use the index on disk.
