@@ -435,7 +435,7 @@ class Ledger:
             if self.unsettled(start, end):
                 found += self._loose(start, end)
                 self._expiries.add(now_ms + _EXPIRE_AGAIN_MS, start, end)
-        return found
+        return list(merged(found))
 
     def _loose(self, start: int, end: int) -> list[Range]:
         return [
@@ -481,6 +481,9 @@ class Ledger:
         if not self._flights or self._flights[0].change != change:
             raise InvariantError("a change of a ledger came back that is not the next one in flight")
         flight = self._flights.popleft()
+        if not self._flights:
+            self._claims.clear_all()
+            return flight
         for start, end in change.ranges:
             for claim in self._claims.overlap(start, end):
                 if claim.at_ms == flight.number:

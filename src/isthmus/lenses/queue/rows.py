@@ -22,8 +22,10 @@ Invariants:
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from struct import Struct
-from typing import Final, NamedTuple
+from struct import Struct as Layout
+from typing import Final
+
+from msgspec import Struct
 
 LEASED: Final = 1
 """Handed out: `at_ms` is when the lease ends (monotonic clock), `owner` its session."""
@@ -40,9 +42,9 @@ DONE: Final = 4
 ROW_BYTES: Final = 41
 """What one row takes in memory, but for the slack of growing arrays."""
 
-_VALUE: Final = Struct("<qqqIIB")  # end, at_ms, owner, acquired, failed, state
+_VALUE: Final = Layout("<qqqIIB")  # end, at_ms, owner, acquired, failed, state
 _SIZE: Final = _VALUE.size
-_END: Final = Struct("<q")
+_END: Final = Layout("<q")
 _CHUNK_ROWS_MAX: Final = 512
 
 Value = tuple[int, int, int, int, int]
@@ -52,7 +54,7 @@ Whole = tuple[int, int, int, int, int, int]
 """(end, at_ms, owner, acquired, failed, state)"""
 
 
-class Row(NamedTuple):
+class Row(Struct, frozen=True, gc=False):
     """A range of offsets, `start` to `end`, exclusive, with what is known of each of them."""
 
     start: int
@@ -124,20 +126,25 @@ class Rows:
 
     def overlap(self, start: int, end: int) -> list[Row]:
         """The rows that have to do with `start` to `end`, exclusive, cut to it."""
-        found: list[Row] = []
-        for number in range(self._find(start), len(self._chunks)):
-            starts, data = self._chunks[number].starts, self._chunks[number].data
-            at = max(0, bisect_right(starts, start) - 1)
-            count = len(starts)
-            while at < count:
-                first = starts[at]
-                if first >= end:
+        chunks, found = self._chunks, list[Row]()
+        number = self._find(start)
+        starts, data = chunks[number].starts, chunks[number].data
+        at = bisect_right(starts, start) - 1
+        at = max(at, 0)
+        while True:
+            if at == len(starts):
+                number, at = number + 1, 0
+                if number >= len(chunks):
                     return found
-                value: Whole = _VALUE.unpack_from(data, at * _SIZE)
-                if value[0] > start:
-                    found.append(Row(max(first, start), min(value[0], end), *value[1:]))
-                at += 1
-        return found
+                starts, data = chunks[number].starts, chunks[number].data
+            first = starts[at]
+            if first >= end:
+                return found
+            last, at_ms, owner, acquired, failed, state = _VALUE.unpack_from(data, at * _SIZE)
+            if last > start:
+                first, last = max(first, start), min(last, end)
+                found.append(Row(first, last, at_ms, owner, acquired, failed, state))
+            at += 1
 
     def free(self, start: int, end: int) -> bool:
         """Whether no row has to do with `start` to `end`, exclusive."""
@@ -153,6 +160,8 @@ class Rows:
 
     def segments(self, start: int, end: int) -> list[tuple[int, int, Row | None]]:
         """All of `start` to `end`, exclusive, in pieces: (start, end, its row or None)."""
+        if not self._chunks[0].starts:
+            return [(start, end, None)] if start < end else []
         pieces: list[tuple[int, int, Row | None]] = []
         at = start
         for row in self.overlap(start, end):
@@ -178,11 +187,37 @@ class Rows:
         self, start: int, end: int, state: int, acquired: int = 0, failed: int = 0, at_ms: int = 0, owner: int = 0
     ) -> None:
         """Give all of `start` to `end`, exclusive, one state, whatever was there."""
-        self._splice(start, end, (at_ms, owner, acquired, failed, state))
+        value = (at_ms, owner, acquired, failed, state)
+        if not self._append(start, end, value):
+            self._splice(start, end, value)
 
     def clear(self, start: int, end: int) -> None:
         """Forget all of `start` to `end`, exclusive."""
-        self._splice(start, end, None)
+        if self._chunks[0].starts:
+            self._splice(start, end, None)
+
+    def clear_all(self) -> None:
+        """Forget everything."""
+        if self._chunks[0].starts:
+            self._chunks = [_Chunk(array("q"), bytearray())]
+            self._firsts = [0]
+
+    def _append(self, start: int, end: int, value: Value) -> bool:
+        """The most frequent change in a short way: a row behind all others. False when it is not that."""
+        chunk = self._chunks[-1]
+        starts, data = chunk.starts, chunk.data
+        count = len(starts)
+        if chunk.shared or count >= _CHUNK_ROWS_MAX:
+            return False
+        if count:
+            last: Whole = _VALUE.unpack_from(data, (count - 1) * _SIZE)
+            if last[0] > start or (last[0] == start and last[1:] == value):
+                return False
+        else:
+            self._firsts[-1] = start
+        starts.append(start)
+        data += _VALUE.pack(end, *value)
+        return True
 
     def _find(self, offset: int) -> int:
         """The chunk that holds an offset's row, if there is one."""
