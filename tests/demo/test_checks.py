@@ -104,7 +104,16 @@ def test_a_demo_without_fault_agrees_with_the_raw_files(evidence: Evidence, expe
 
 
 def test_the_report_says_what_was_shortened(evidence: Evidence, expected: reference.Figures) -> None:
-    assert "200 s of it passed in 1.0 s" in judge(evidence, expected).notes[0]
+    assert "200 s of it passed in 1.0 s" in judge(evidence, expected).notes[-1]
+
+
+def test_in_a_small_store_retention_has_nothing_to_show(evidence: Evidence, expected: reference.Figures) -> None:
+    evidence.disk = Disk(before_bytes=5_000_000, after_bytes=5_000_000, removed=0)
+
+    report = judge(evidence, expected)
+
+    assert report.ok
+    assert any("too small" in note for note in report.notes)
 
 
 def lose_a_job(evidence: Evidence) -> None:

@@ -63,5 +63,5 @@ def test_one_wrong_figure_ends_the_demo_with_an_error(
 
     said = capsys.readouterr().out
     assert code == 1
-    assert "1 of" in said
+    assert "\n1 of " in said
     assert "figures are wrong" in said

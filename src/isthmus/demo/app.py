@@ -101,7 +101,7 @@ async def pace(bus: Bus) -> Pace:
 # ---- a stream: three groups, each of which sees every flight --------------------------------------------------------
 
 
-@app.on(flights, group="carriers", start="earliest", batch=500, wait="50ms", to=carriers)
+@app.on(flights, group="carriers", start="earliest", batch=1000, wait="50ms", to=carriers)
 async def count_by_carrier(messages: list[Message[FlightEvent]], counted: Counted) -> list[CarrierState]:
     """On-time statistics per carrier."""
     draft = counted.carriers.draft()
@@ -118,7 +118,7 @@ async def count_by_carrier(messages: list[Message[FlightEvent]], counted: Counte
     return [CarrierState(carrier=code, partition=index, figures=each) for (code, index), each in draft.keep()]
 
 
-@app.on(flights, group="boards", start="earliest", batch=500, wait="50ms", to=boards)
+@app.on(flights, group="boards", start="earliest", batch=1000, wait="50ms", to=boards)
 async def show_on_boards(
     messages: list[Message[FlightDeparted | FlightCancelled]], counted: Counted
 ) -> list[BoardState]:
@@ -135,7 +135,7 @@ async def show_on_boards(
     return [BoardState(origin=origin, partition=index, board=each) for (origin, index), each in draft.keep()]
 
 
-@app.on(flights, group="audit", start="earliest", batch=500, wait="50ms", to=keys)
+@app.on(flights, group="audit", start="earliest", batch=1000, wait="50ms", to=keys)
 async def audit_keys(events: list[FlightEvent], counted: Counted) -> list[KeyState]:
     """Order and content of the events of every key."""
     draft = counted.keys.draft()

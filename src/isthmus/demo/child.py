@@ -24,7 +24,7 @@ from isthmus.types import Bus
 FLIGHT_GROUPS = ("carriers", "boards", "audit", "rebooking")
 WEATHER_GROUPS = ("tower", "ramp", "crews")
 
-LOOK_MS = 10
+LOOK_MS = 40
 """How often it is looked whether everything has been handled."""
 
 

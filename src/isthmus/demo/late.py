@@ -12,7 +12,7 @@ def late_app(url: str, audits: dict[str, KeyAudit]) -> App:
     """An app on a store whose group `late` audits every flight from the first on, into `audits`."""
     app = App(url, name="late")
 
-    @app.on(flights, group="late", start="earliest", batch=500, wait="50ms")
+    @app.on(flights, group="late", start="earliest", batch=1000, wait="50ms")
     async def audit(events: list[FlightEvent]) -> None:
         for event in events:
             audits.setdefault(event.key, KeyAudit()).follow(event, delay_of(event))

@@ -71,8 +71,9 @@ class Lives:
         else:
             self.witness.hear(line)
             self._show.advance("flights replayed", self.witness.flights, self._rows)
+            self._show.advance("rebooking jobs done", self.witness.settled)
 
     def _is_middle(self, line: Line) -> bool:
-        """Half of the flights are acknowledged and some jobs done; or all are, in a file too small for that."""
-        half = self.witness.flights >= self._rows / 2 and self.witness.settled >= SETTLED_MIN
-        return half or isinstance(line, Stage)
+        """Half of the flights are acknowledged and some jobs done; in a file too small for that, most flights."""
+        part = self.witness.flights / self._rows
+        return (part >= 0.5 and self.witness.settled >= SETTLED_MIN) or part >= 0.8 or isinstance(line, Stage)
