@@ -114,7 +114,7 @@ class TestTypes:
         subscription = add(group(), first, batch=batch)
 
         with pytest.raises(DeclarationError, match="either one by one or in lists by one handler"):
-            add(subscription, second[0], batch=second[1])
+            add(subscription, cancelled_list, batch=9)
 
 
 class TestOptions:

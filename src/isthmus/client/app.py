@@ -225,12 +225,13 @@ class App:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
+        self._ended = asyncio.get_running_loop().create_future()
+        self._listen()
         async with self:
-            self._listen()
             await self.wait()
 
     def _listen(self) -> None:
-        """Stop on the first signal; after it the signals do what they do by default."""
+        """Stop on the first signal, also while it starts; after it the signals do what they do by default."""
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
@@ -258,7 +259,8 @@ class App:
         if self._runtime is not None:
             raise InvalidArgument("app", "it runs already")
         runtime = self._runtime = Runtime(self._declared, core)
-        self._ended = asyncio.get_running_loop().create_future()
+        if self._ended is None or self._ended.done():
+            self._ended = asyncio.get_running_loop().create_future()
         try:
             await runtime.start()
         except BaseException:

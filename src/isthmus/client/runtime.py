@@ -7,7 +7,7 @@ while it runs ends up in `failure`, and with whoever runs the app.
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from isthmus.client.signature import Signature
 from isthmus.client.subscription import Subscription
 from isthmus.client.table import Follower, Table
 from isthmus.client.threads import HandlerThreads
-from isthmus.engines.base import Source
+from isthmus.engines.base import Capability, Source
 from isthmus.limits import THREADS_HANDLERS
 
 logger: Final = logging.getLogger("isthmus")
@@ -146,13 +146,9 @@ class Runtime:
                     await self.core.declare(dead)
 
     def _announce(self) -> None:
-        """One line for each promise that the engine does not keep natively."""
         asked = [promise for each in self._declared.destinations() for promise in each.promises()]
-        engine = self.core.engine
-        for promise in dict.fromkeys(["unit", "extend", *asked]):
-            capability = engine.capabilities.get(promise)
-            if capability is not None and capability.support == "emulated":
-                logger.warning("%s: %s is emulated: %s", engine.url, promise, capability.how)
+        for line in emulations(self.core.engine.capabilities, ["unit", "extend", *asked]):
+            logger.warning("%s: %s", self.core.engine.url, line)
 
     def _enricher(self, question: Question) -> Enricher:
         counts = self.metrics.enrich.setdefault(question.name, EnrichCounts())
@@ -235,6 +231,12 @@ class Runtime:
             raise errors[0]
         if errors:
             raise BaseExceptionGroup("several things failed while the app stopped", errors)
+
+
+def emulations(capabilities: Mapping[str, Capability], promises: Iterable[str]) -> list[str]:
+    """One line for each promise that an engine does not keep natively: how it is kept."""
+    found = {promise: capabilities[promise] for promise in promises if promise in capabilities}
+    return [f"{promise} is emulated: {each.how}" for promise, each in found.items() if each.support == "emulated"]
 
 
 async def collect(errors: list[BaseException], *work: Awaitable[object]) -> None:
