@@ -23,7 +23,7 @@ help:
 	@echo 'make demo    a month of real flights through Isthmus, on this machine, with a checked report'
 	@echo 'make test    the whole test suite'
 	@echo 'make check   format, lint, types, layers, tidiness'
-	@echo 'make crash   100,000 crash states instead of the 20,000 of make test'
+	@echo 'make crash   100,000 crash states and 500 kills instead of 20,000 and 52'
 	@echo 'make fuzz    bad input, for longer'
 	@echo 'make bench   figures, with the durability beside each'
 	@echo 'make docs    links and examples of the documentation'
@@ -43,7 +43,7 @@ check: $(VENV)/dev.stamp
 
 # The long suites have no limit per test that a slow machine could hit.
 crash: $(VENV)/dev.stamp
-	ISTHMUS_CRASH_STATES=100000 $(PYTEST) tests/crash -q -n $(WORKERS) --timeout 0 -o faulthandler_timeout=0
+	ISTHMUS_CRASH_STATES=100000 ISTHMUS_KILL_CYCLES=500 $(PYTEST) tests/crash -q -n $(WORKERS) --timeout 0 -o faulthandler_timeout=0
 
 fuzz: $(VENV)/dev.stamp
 	$(PYTEST) tests/fuzz -q -n $(WORKERS) --timeout 0 -o faulthandler_timeout=0
