@@ -652,8 +652,9 @@ class Broker:
         self.access.check(session, "commit", group.name)
         unit = self.journal.unit()
         now_ms = self.clock.now_ms()
-        unit.fact(committed(group.id, partition, progress, generation=generation, metadata=metadata, now_ms=now_ms))
-        unit.step(lambda: group.members.check(member, generation), lambda: None)
+        fact = committed(group, partition, progress, generation=generation, metadata=metadata, now_ms=now_ms)
+        unit.fact(fact)
+        unit.step(lambda: group.members.check(member, generation), lambda: group.reserve(fact))
         group.active_ms = now_ms
         return unit.submit()
 
@@ -667,8 +668,9 @@ class Broker:
         unit, rows = self.journal.unit(), []
         for partition in topic.partitions:
             floor = await self.resolve(partition, to)
-            progress = Progress(floor, (), ())
-            unit.fact(committed(group.id, partition, progress, now_ms=self.clock.now_ms()))
+            fact = committed(group, partition, Progress(floor, (), ()), now_ms=self.clock.now_ms())
+            unit.fact(fact)
+            unit.step(None, lambda fact=fact: group.reserve(fact))  # type: ignore[misc]
             rows.append((partition.index, floor))
         unit.step(lambda: self._check_empty(group), lambda: None)
         await unit.submit()

@@ -62,7 +62,7 @@ class Exchange:
 
 
 class Catalog:
-    """See the module text. `make_queue` builds the lens when a queue becomes known, `sources_of` names its partitions."""
+    """See the module text. `make_queue` builds the lens when a queue becomes known, `sources_of` names what it takes."""
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class Catalog:
         for partition in topic.partitions:
             self._journal.remove_partition(partition.id)
             for group in self.groups.values():
-                group.positions.pop(partition.id, None)
+                group.forget(partition.id)
         for exchange in self.exchanges.values():
             for row in [row for row in exchange.bindings if row[0] == fact.id]:
                 del exchange.bindings[row]
@@ -272,7 +272,7 @@ class Catalog:
     def _position_removed(self, fact: facts.PositionRemoved, _lsn: int) -> None:
         group = self.groups.get(fact.group)
         if group is not None:
-            group.positions.pop(fact.partition, None)
+            group.forget(fact.partition)
 
     def _dedup_state(self, fact: facts.DedupState, _lsn: int) -> None:
         topic = self.topics.get(fact.topic)
@@ -293,8 +293,7 @@ class Catalog:
             yield topic.set
             if topic.dedup:
                 yield facts.DedupState(topic.id, topic.dedup.pack())
-        for declared in list(self.queue_sets.values()):
-            yield declared
+        yield from list(self.queue_sets.values())
         for exchange in list(self.exchanges.values()):
             yield exchange.set
             for topic_id, key in list(exchange.bindings):

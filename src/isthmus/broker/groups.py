@@ -23,12 +23,14 @@ class Coordinator:
         self._waiting: dict[int, asyncio.Future[Joined | Synced]] = {}
         self._timers: dict[int, Timer] = {}
         self._watchers: dict[int, list[Callable[[], None]]] = {}
+        self._closed = False
 
     async def join(self, group: ConsumerGroup, ask: Join) -> Joined:
         """Be part of the next generation; waits for the others.
 
         Raises:
             RequestError: the group refused, now or later.
+            Closed: the broker was closed.
         """
         request = next(self._requests)
         reply = await self._wait(group, request, lambda now: group.members.join(request, ask, now))
@@ -41,6 +43,7 @@ class Coordinator:
 
         Raises:
             RequestError: the group refused, now or later.
+            Closed: the broker was closed.
         """
         request = next(self._requests)
         reply = await self._wait(group, request, lambda now: group.members.sync(request, ask, now))
@@ -49,27 +52,42 @@ class Coordinator:
         return reply
 
     def heartbeat(self, group: ConsumerGroup, member: str, generation: int, instance: str | None = None) -> None:
-        """Say that a member lives. Raises RebalanceInProgress when it must join again, or what `Group` raises."""
+        """Say that a member lives.
+
+        Raises:
+            RebalanceInProgress: it must join again.
+            UnknownMember, StaleGeneration, FencedInstance, UnknownGroup: see `Group.heartbeat`.
+            Closed: the broker was closed.
+        """
+        self._check_open()
         group.members.heartbeat(member, generation, self._clock.monotonic_ms(), instance)
         self._touch(group)
 
     def leave(self, group: ConsumerGroup, member: str, instance: str | None = None) -> None:
-        """A member goes; the others share its partitions."""
-        self._after(group, group.members.leave(member, self._clock.monotonic_ms(), instance))
+        """A member goes; the others share its partitions. Nobody is left when the broker was closed.
+
+        Raises:
+            UnknownMember, FencedInstance, UnknownGroup: see `Group.leave`.
+        """
+        if not self._closed:
+            self._after(group, group.members.leave(member, self._clock.monotonic_ms(), instance))
 
     def watch(self, group: ConsumerGroup, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back when a rebalance of the group is under way; returns how to stop that."""
-        watchers = self._watchers.setdefault(group.id, [])
-        watchers.append(callback)
+        self._watchers.setdefault(group.id, []).append(callback)
 
         def unwatch() -> None:
+            watchers = self._watchers.get(group.id, [])
             if callback in watchers:
                 watchers.remove(callback)
+            if not watchers:
+                self._watchers.pop(group.id, None)
 
         return unwatch
 
     def close(self) -> None:
-        """Refuse all that wait."""
+        """Refuse all that wait, and all that come."""
+        self._closed = True
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -78,7 +96,12 @@ class Coordinator:
                 future.set_exception(Closed("the broker"))
         self._waiting.clear()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("the broker")
+
     async def _wait(self, group: ConsumerGroup, request: int, ask: Callable[[int], list[Reply]]) -> Joined | Synced:
+        self._check_open()
         future: asyncio.Future[Joined | Synced] = asyncio.get_running_loop().create_future()
         self._waiting[request] = future
         try:

@@ -12,7 +12,8 @@ from typing import Final, Literal, Protocol, cast
 from isthmus.broker import redrive
 from isthmus.broker.access import Session
 from isthmus.broker.broker import Broker
-from isthmus.broker.member import Member, Owned
+from isthmus.broker.member import Member
+from isthmus.broker.owned import Owned
 from isthmus.broker.publishing import PLAIN, Options, Share, appended
 from isthmus.clock import Clock
 from isthmus.definition import DEFAULT_NAMESPACE, QueueDefinition, TopicDefinition
@@ -190,9 +191,10 @@ class EmbeddedEngine:
 
     async def stream_source(self, topic: str, group: str, start: Start, dead: str | None) -> Source:
         """Join a group."""
-        declared = await self._broker.group(self.session, self.namespace, group)
         self._broker.topic(self.namespace, topic)
+        declared = await self._broker.group(self.session, self.namespace, group)
         member = self._broker.member(declared, self.namespace, topic, start)
+        await member.start()
         return StreamSource(self, topic, group, member, dead)
 
     async def queue_source(self, queue: str, consumer: str) -> Source:
