@@ -6,7 +6,7 @@ step everything that can be seen is compared.
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,12 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from isthmus.definition import QueueConfig
 from isthmus.lenses.queue.admission import Seen
-from isthmus.lenses.queue.changes import DUE_NEVER, UNTIL_NEVER, Change, Held, Slice
+from isthmus.lenses.queue.changes import DUE_NEVER, UNTIL_NEVER, Change, Held, Slice, Why
 from support.ledger import Desk, Taken
 
 FAILED_MAX: Final = 3
 ACQUIRED_MAX: Final = 5
 STEP_MS_MAX: Final = 5_000
+HOLDERS: Final[tuple[Why, ...]] = ("acked", "rejected")
 KEYS: Final = (b"a", b"b", b"c", None)
 
 UNTOUCHED, LEASED, RETURNED, DYING, DONE = "untouched", "leased", "returned", "dying", "done"
@@ -95,7 +96,10 @@ class Model:
 
     def of(self, change: Change) -> list[Entry]:
         return [
-            self.entries[offset] for start, end in change.ranges for offset in range(start, end) if offset in self.entries
+            self.entries[offset]
+            for start, end in change.ranges
+            for offset in range(start, end)
+            if offset in self.entries
         ]
 
     def apply(self, change: Change, until_ms: int, session: int) -> None:
@@ -257,8 +261,8 @@ class LedgerMachine(RuleBasedStateMachine):
             entry.dead_lease = 0
             self.reserved(self.desk.ledger.settle([(offset, offset + 1)], "acked"))
 
-    @rule(count=st.integers(1, 6), why=st.sampled_from(["acked", "rejected"]))
-    def settle_ranges(self, count: int, why: Any) -> None:
+    @rule(count=st.integers(1, 6), why=st.sampled_from(HOLDERS))
+    def settle_ranges(self, count: int, why: Why) -> None:
         offsets = self.held()[:count]
         if offsets:
             assert all(self.desk.ledger.lost(offset, offset + 1) is None for offset in offsets)

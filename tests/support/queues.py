@@ -1,12 +1,12 @@
 """A queue on a real journal: in memory or on any storage, with a clock that the test moves, and openings at will."""
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from isthmus.clock import ManualClock
+from isthmus.clock import Clock, ManualClock
 from isthmus.definition import Level, QueueConfig
-from isthmus.lenses.queue.queue import Dead, Queue
 from isthmus.lenses.queue.part import Source
+from isthmus.lenses.queue.queue import Dead, Queue
 from isthmus.limits import SEGMENT_BYTES_MIN
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, facts
@@ -55,10 +55,12 @@ class QueueWorld:
         view_start: int = 0,
         storage: Storage | None = None,
         level: Level = "fsync",
+        clock: Clock | None = None,
     ) -> None:
         self.config = config or QueueConfig(dead="dead")
         self.storage = storage or MemoryStorage()
-        self.clock = ManualClock()
+        self.manual = ManualClock()
+        self.real_clock = clock
         self.level: Level = level
         self._ids = [(OWN | at, 0, True, "jobs") for at in range(partitions)]
         self._ids += [(SHARED | at, view_start, False, "orders") for at in range(shared)]
@@ -66,7 +68,12 @@ class QueueWorld:
         self.journal: Journal
         self.queue: Queue
 
-    async def __aenter__(self) -> "QueueWorld":
+    @property
+    def clock(self) -> ManualClock:
+        """The clock that the test moves, when it gave no other."""
+        return self.manual
+
+    async def __aenter__(self) -> Self:
         await self.open()
         return self
 
@@ -77,12 +84,13 @@ class QueueWorld:
 
     async def open(self) -> None:
         """Open the store, as after a crash when it was open."""
-        journal = self.journal = Journal(self.storage, self.clock, JournalOptions(segment_bytes=SEGMENT_BYTES_MIN))
+        clock = self.real_clock or self.manual
+        journal = self.journal = Journal(self.storage, clock, JournalOptions(segment_bytes=SEGMENT_BYTES_MIN))
         sources = [
             Source(journal.add_partition(number, self.level), start, own, topic)
             for number, start, own, topic in self._ids
         ]
-        self.queue = Queue(QUEUE, "jobs", self.config, sources, journal, self.clock)
+        self.queue = Queue(QUEUE, "jobs", self.config, sources, journal, clock)
         for fact in (facts.Leased, facts.Released, facts.Settled, facts.LedgerState):
             journal.register(fact, self.queue.apply)
         journal.exporters.append(self.queue.facts)
@@ -104,18 +112,29 @@ class QueueWorld:
         """A partition of the queue's own topic, or of the one that it views."""
         return self.journal.partitions[(OWN if kind == "own" else SHARED) | index]
 
-    async def publish(self, *records: Record | str, index: int = 0, kind: Literal["own", "shared"] = "own") -> None:
+    async def publish(
+        self,
+        *records: Record | str,
+        index: int = 0,
+        kind: Literal["own", "shared"] = "own",
+        compression: str = "none",
+    ) -> None:
         """Append records as one batch."""
         unit = self.journal.unit()
-        self.append(unit, *records, index=index, kind=kind)
+        self.append(unit, *records, index=index, kind=kind, compression=compression)
         await unit.submit()
 
     def append(
-        self, unit: Unit, *records: Record | str, index: int = 0, kind: Literal["own", "shared"] = "own"
+        self,
+        unit: Unit,
+        *records: Record | str,
+        index: int = 0,
+        kind: Literal["own", "shared"] = "own",
+        compression: str = "none",
     ) -> None:
         """Add a batch to a unit."""
         made = [record(each) if isinstance(each, str) else each for each in records]
-        data = batches.encode(made, now_ms=self.clock.now_ms())
+        data = batches.encode(made, now_ms=self.journal.clock.now_ms(), compression=compression)
         attributes = any(b"isthmus-" in each.headers for each in made)
         self.partition(index, kind).append(unit, data, attributes=attributes)
 
@@ -170,4 +189,12 @@ class QueueWorld:
         """A consumer is lost."""
         unit = self.journal.unit()
         self.queue.end_session(unit, session)
+        await unit.submit()
+
+    async def trim(self, log_start: int) -> None:
+        """Move the log start of the first partition up, as retention does."""
+        partition = self.partition()
+        unit = self.journal.unit()
+        self.queue.trimmed(unit, partition, log_start)
+        unit.fact(facts.Trimmed(partition.id, log_start, "test", self.clock.now_ms()))
         await unit.submit()

@@ -112,6 +112,7 @@ class HandOut:
             InvalidArgument: the wish cannot be fulfilled.
             Overloaded: too many wait.
             InvalidBatch, UnsupportedCompression, Damaged: the next record cannot be read.
+            StorePoisoned, Closed, ReadOnly, Damaged: no hand-over can be journalled.
         """
         wish.check()
         if len(self._waiters) >= QUEUE_CONSUMERS_MAX:
@@ -209,6 +210,7 @@ class HandOut:
 
     def _give(self, waiter: _Waiter) -> bool | None:
         """Journal a hand-over for a consumer: True when it need not wait any more, None when there is nothing."""
+        self._journal.check_open()
         picks, cold = self._pick(waiter.wish)
         if not picks:
             if cold is not None:

@@ -185,6 +185,7 @@ class Queue:
             Closed: the queue is.
             Overloaded: too many consumers wait.
             InvalidBatch, UnsupportedCompression, Damaged: the next record cannot be read.
+            StorePoisoned, ReadOnly, Damaged: no hand-over can be journalled.
         """
         self._check_open()
         if run_of_key and not self.config.ordered:
