@@ -121,7 +121,7 @@ PURE: Final = (
     f"{PURE_LOG} record errors limits definition views ranges broker.routing"
     f" {LEDGER} lenses.queue.admission lenses.queue.ledger lenses.queue.translate"
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
-    " lenses.stream.offsets client.retry client.duration"
+    " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"
     " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"
     " protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"
 )
