@@ -63,18 +63,19 @@ def ls(settings: Settings) -> None:
     """
     queues = run(_queues(settings))
     found = dead_letter_queues(queues)
-    rows = [(each.name, waiting(each), each.enqueued, ", ".join(sources(each.name, queues)) or "-") for each in found]
+    rows = [(each.name, waiting(each), each.enqueued, sources(each.name, queues)) for each in found]
     if settings.json:
         keys = ("name", "waiting", "ever", "from")
         settings.out.document({"queues": [dict(zip(keys, row, strict=True)) for row in rows]})
-    else:
-        settings.out.table(("dead letters", ">waiting", ">ever", "from"), rows)
+        return
+    lines = [(*row, ", ".join(senders) or "-") for *row, senders in rows]
+    settings.out.table(("dead letters", ">waiting", ">ever", "from"), lines)
 
 
 def sources(name: str, queues: Sequence[QueueView]) -> list[str]:
-    """The queues whose dead letters go there; else the stream and group of the name."""
+    """The queues whose dead letters go there; else what the name says, which is `stream.group`."""
     found = [queue.name for queue in queues if queue.config.dead == name]
-    return found or ([f"{name.removesuffix(DEAD_SUFFIX)} (stream and group)"] if name.endswith(DEAD_SUFFIX) else [])
+    return found or ([name.removesuffix(DEAD_SUFFIX)] if name.endswith(DEAD_SUFFIX) else [])
 
 
 async def _queues(settings: Settings) -> list[QueueView]:
