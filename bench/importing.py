@@ -1,0 +1,37 @@
+"""What `import isthmus` costs beside the imports that every user of asyncio and msgspec has, in fresh processes."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from bench.harness import MS, Row, Settings, row
+
+SUBJECT: Final = "importing"
+BASE: Final = "import asyncio, msgspec"
+OURS: Final = {
+    "import isthmus": "import isthmus",
+    "App, Stream, Queue, Notification, connect": "from isthmus import App, Notification, Queue, Stream, connect",
+    "the same, and an embedded engine": "from isthmus import App, connect; import isthmus.engines.local",
+}
+MORE_MS_MAX: Final = 60
+STARTS_A_ROUND: Final = 5
+
+
+def start_ms(code: str) -> float:
+    """How long a process takes that runs this, from start to end."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
+    return (time.perf_counter() - start) * 1e3
+
+
+def rows(settings: Settings) -> Iterator[Row]:
+    start_ms(f"{BASE}; import isthmus.engines.local")  # what is compiled once is compiled now
+    more: dict[str, list[float]] = {name: [] for name in OURS}
+    for _ in range(settings.rounds):
+        base = min(start_ms(BASE) for _ in range(STARTS_A_ROUND))
+        for name, code in OURS.items():
+            more[name].append(min(start_ms(f"{BASE}; {code}") for _ in range(STARTS_A_ROUND)) - base)
+    for name, values in more.items():
+        yield row(SUBJECT, name, "no disk", values, MS, bar=MORE_MS_MAX, note=f"more than `{BASE}`")
