@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from isthmus import App, Backoff, Message, Notification, Queue, Reject, Retry, State, Stream, connect
 from isthmus.client.bus import Bus
@@ -627,3 +629,98 @@ class TestStopping:
             await app.wait()
         with pytest.raises(Unheard):
             await app.stop()
+
+
+class TestSharing:
+    async def test_apps_of_one_group_share_its_partitions_and_every_key_keeps_its_order(self) -> None:
+        spread = Stream[Placed]("spread", key="order_id", partitions=4)
+        ran: dict[str, list[int]] = {}
+        by: set[str] = set()
+
+        def make(name: str) -> App:
+            app = App("memory://sharing", name=name)
+
+            @app.on(spread, group="g", workers=4, to=results)
+            async def handle(event: Placed) -> Placed:
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                ran.setdefault(event.order_id, []).append(event.number)
+                by.add(name)
+                return event
+
+            return app
+
+        async with connect("memory://sharing") as bus:
+            events = [Placed(order_id=f"o-{number % 31}", number=number) for number in range(1_500)]
+            await bus.publish(spread, *events)
+            async with make("stays"):
+                async with make("comes and goes") as other:
+                    while not other.metrics.handled:  # noqa: ASYNC110 - no event tells of a count
+                        await asyncio.sleep(0)
+                reading = bus.read(results)
+                given = [(await anext(reading)).event.number for _ in events]
+                await reading.aclose()
+
+        assert sorted(given) == list(range(1_500))
+        assert all(numbers == sorted(set(numbers)) for numbers in ran.values())
+        assert by == {"stays", "comes and goes"}
+
+
+KEYS = st.sampled_from("abc")
+FATES = st.sampled_from([0, 0, 0, 1, 2, 9])
+"""How often an event fails; three times is the end."""
+
+
+class Fate(Notification):
+    key: str
+    number: int
+    failures: int
+
+
+fated = Stream[Fate]("fated", key="key")
+fated_jobs = Queue[Fate]("fated-jobs", key="key", retry=RETRY)
+outcomes = Stream[Fate]("outcomes", key="key")
+
+
+@pytest.mark.parametrize("dest", [fated, fated_jobs])
+@settings(max_examples=25, deadline=None)
+@given(
+    bursts=st.lists(st.lists(st.tuples(KEYS, FATES), max_size=12), min_size=1, max_size=4),
+    workers=st.integers(1, 4),
+    plain=st.booleans(),
+)
+def test_whatever_fails_keys_keep_their_order_and_every_event_ends_once(
+    dest: Stream[Fate] | Queue[Fate], bursts: list[list[tuple[str, int]]], workers: int, plain: bool
+) -> None:
+    async def run() -> None:
+        app = App("memory://")
+        ran: dict[str, list[int]] = {}
+
+        def handle(event: Fate, msg: Message[Fate]) -> Fate:
+            ran.setdefault(event.key, []).append(event.number)
+            if msg.failed < event.failures:
+                raise ValueError("fate")
+            return event
+
+        async def handle_on_the_loop(event: Fate, msg: Message[Fate]) -> Fate:
+            await asyncio.sleep(0)
+            return handle(event, msg)
+
+        in_group: dict[str, Any] = {"group": "g", "retry": RETRY} if isinstance(dest, Stream) else {}
+        app.on(dest, to=outcomes, workers=workers, **in_group)(handle if plain else handle_on_the_loop)
+        events: list[Fate] = []
+        async with app.test() as t:
+            for burst in bursts:
+                fresh = [Fate(key=k, number=len(events) + at, failures=f) for at, (k, f) in enumerate(burst)]
+                events += fresh
+                await t.publish(dest, *fresh)
+                await t.advance("1s")
+            await t.advance("1m")
+            done = t.published(outcomes)
+            dead = [message.event for message in t.dead(dest, "g")]
+
+        assert all(numbers == sorted(numbers) for numbers in ran.values())
+        assert sorted(event.number for event in done) == [e.number for e in events if e.failures < RETRY.attempts]
+        assert sorted(event.number for event in dead) == [e.number for e in events if e.failures >= RETRY.attempts]
+
+    asyncio.run(run())

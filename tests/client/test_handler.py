@@ -248,6 +248,13 @@ class TestGives:
         with pytest.raises(WrongEventType):
             found.outputs(Due(order_id="o-1"))
 
+    def test_a_coroutine_from_a_plain_function_is_not_dropped_in_silence(self) -> None:
+        def forgetful(event: Placed) -> object:
+            return order_of(event)
+
+        with pytest.raises(DeclarationError, match="make it `async def`"):
+            handler(forgetful).outputs(order_of(Placed(order_id="o-1")))
+
 
 class TestCall:
     def test_gives_the_event_alone_without_ado(self) -> None:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from typing import Any, Final
 
-from isthmus.client.delivery import Settler
 from isthmus.client.event import event_type, type_of_block
 from isthmus.client.handler import Call
 from isthmus.client.held import Held, Holding
@@ -346,8 +345,3 @@ def slice_of(terms: Terms) -> int:
     if any(call.asks for call in terms.calls.values()):
         return ENRICH_CONCURRENCY
     return HANDLER_BATCH_DELIVERIES
-
-
-def settles(consumer: Consumer) -> Settler:
-    """The consumer as what messages see of it; here for the type checker to compare the two."""
-    return consumer

@@ -4,6 +4,7 @@
 """
 
 import collections.abc
+import inspect
 import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
@@ -166,7 +167,11 @@ class Handler:
 
         Raises:
             WrongEventType: it returned an event and has no `to`.
+            DeclarationError: it is a plain function, but returned something to be awaited.
         """
+        if inspect.iscoroutine(result):
+            result.close()
+            raise DeclarationError(f"{self.whose} is a plain function, but returned a coroutine; make it `async def`")
         if self.to is None:
             if isinstance(result, Event):
                 raise WrongEventType(f"{self.name} without to=", type(result).__name__, ["None"])

@@ -90,6 +90,7 @@ class Runtime:
         if self.failure.done():
             logger.error("another failure while the app ends", exc_info=error)
         else:
+            logger.error("the app failed and ends", exc_info=error)
             self.failure.set_exception(error)
             # Whoever runs the app looks; when the run ends in another error before that, this must not be a warning.
             self.failure.exception()
