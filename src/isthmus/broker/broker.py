@@ -6,8 +6,8 @@ door can keep it and answer in order; methods that wait for data are coroutines.
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from isthmus import definition
 from isthmus.broker import publishing, redrive
@@ -16,7 +16,7 @@ from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
 from isthmus.broker.groups import Coordinator
 from isthmus.broker.housekeeping import Housekeeping
 from isthmus.broker.member import Member, StartAt
-from isthmus.broker.publishing import PLAIN, Options
+from isthmus.broker.publishing import PLAIN, Options, Publish, Share
 from isthmus.broker.routing import topics_for
 from isthmus.clock import Clock
 from isthmus.definition import Binding, ExchangeDefinition, QueueDefinition, TopicConfig, TopicDefinition
@@ -26,8 +26,8 @@ from isthmus.errors import (
     InUse,
     InvalidArgument,
     Overloaded,
-    RequestError,
-    UnknownGroup,
+    RecordTooLarge,
+    UnknownPartition,
     Unsupported,
 )
 from isthmus.lenses.queue.part import Source as QueueSource
@@ -38,7 +38,7 @@ from isthmus.lenses.stream.reader import Fetched, LongPolls
 from isthmus.limits import BINDINGS_MAX, PARTITIONS_MAX, RECORD_BYTES_CEILING, TOPICS_MAX
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, facts
-from isthmus.log.dedup import digest
+from isthmus.log.dedup import DedupHit, digest
 from isthmus.log.journal import Journal, JournalOptions, Pending, Placed, Unit
 from isthmus.log.partition import Partition
 from isthmus.log.recovery import OpenReport, open_journal
@@ -53,9 +53,8 @@ LATER: Final = "follows in a later version"
 class BrokerOptions:
     """Sizes of the store, and how often housekeeping looks (ms)."""
 
-    journal: JournalOptions = JournalOptions()
+    journal: JournalOptions = field(default_factory=JournalOptions)
     housekeeping_ms: int = 1_000
-    initial_rebalance_ms: int = 0
 
 
 class Broker:
@@ -73,7 +72,7 @@ class Broker:
         self.polls = LongPolls(clock)
         self.coordinator = Coordinator(clock)
         self.housekeeping = Housekeeping(self)
-        self._flying: dict[tuple[int, int, int], Pending[list[Appended]]] = {}
+        self._flying: dict[tuple[int, int, int, int], Pending[list[Appended]]] = {}
         self.opened_ms = 0
         self.report = OpenReport()
 
@@ -264,8 +263,23 @@ class Broker:
         gone.append(facts.TopicRemoved(topic.id))
         return self._make(unit, ("remove", namespace, name), gone, lambda: None)
 
-    def create_queue(self, session: Session, asked: QueueDefinition) -> Pending[Queue]:
+    async def resolve_view(self, asked: QueueDefinition) -> tuple[int, ...]:
+        """The offsets at which a view begins, one a partition of the topic that it views. Raises UnknownTopic."""
+        if asked.view_of is None:
+            return ()
+        start: StartAt = ("time", asked.view_start) if isinstance(asked.view_start, int) else asked.view_start
+        shared = self.topic(asked.namespace, asked.view_of)
+        return tuple([await self.resolve(partition, start) for partition in shared.partitions])
+
+    def create_queue(
+        self, session: Session, asked: QueueDefinition, view_start: tuple[int, ...] = ()
+    ) -> Pending[Queue]:
         """Make a queue with the topic it owns; a topic of that name that no queue owns is adopted.
+
+        Args:
+            session: of the caller.
+            asked: what is to be made.
+            view_start: for a view, what `resolve_view` gave; partitions beyond it are taken from their start.
 
         Raises:
             AlreadyExists, UnknownTopic (the one to view), Unsupported, InvalidArgument: nothing was made.
@@ -288,7 +302,7 @@ class Broker:
         )
         if key in self.catalog.topic_names:
             topic = self._adopt(key, queue_id)
-        view_of, view_start = self._view(asked)
+        view_of = None if asked.view_of is None else self.topic(asked.namespace, asked.view_of).id
         fact = facts.QueueSet(
             queue_id, asked.namespace, asked.name, topic.id, asked.config, view_of, view_start, asked.lifetime,
             self.clock.now_ms(),
@@ -311,17 +325,6 @@ class Broker:
             old.id, old.uuid, old.namespace, old.name, old.partitions, old.placement, old.config, old.lifetime,
             queue_id, old.created_ms,
         )  # fmt: skip
-
-    def _view(self, asked: QueueDefinition) -> tuple[int | None, tuple[int, ...]]:
-        """The shared topic of a view, and where the view starts in each of its partitions."""
-        if asked.view_of is None:
-            return None, ()
-        shared = self.topic(asked.namespace, asked.view_of)
-        if asked.view_start == "latest":
-            return shared.id, tuple(partition.high_watermark for partition in shared.partitions)
-        if asked.view_start == "earliest":
-            return shared.id, tuple(partition.log_start for partition in shared.partitions)
-        raise InvalidArgument("view_start", "a time is resolved to offsets by `resolve_view` first")
 
     def alter_queue(self, session: Session, asked: QueueDefinition) -> Pending[Queue]:
         """Change how a queue hands out; its topic's configuration too.
@@ -421,9 +424,11 @@ class Broker:
         """
         unit = self.journal.unit()
         known, shares = self.add(session, unit, topic, records, options, partition)
-        if known is not None:
-            return known
-        size = sum(len(share.batch) for share in shares)
+        return known if known is not None else self._submit(session, unit, shares)
+
+    def _submit(self, session: Session, unit: Unit, shares: Sequence[Share]) -> Pending[list[Appended]]:
+        """Submit a unit whose results are those of these shares, in their order."""
+        size = sum({id(share.batch): len(share.batch) for share in shares}.values())
         session.credit.take(size)
         pending: Pending[list[Appended]] = Pending()
 
@@ -434,18 +439,12 @@ class Broker:
                 return
             now_ms = self.journal.time_ms
             rows = zip(shares, done.result(), strict=True)
-            pending.settle([publishing.appended(topic, share, base, now_ms) for share, (_, base, _) in rows])
+            pending.settle([share.appended(base, now_ms) for share, (_, base, _) in rows])
 
-        if options.dedup is not None:
-            self._fly(topic, digest(options.dedup), pending)
         try:
             unit.submit().add_done_callback(finished)
-        except BaseException as error:
+        except BaseException:
             session.credit.give(size)
-            if options.dedup is not None:
-                topic.dedup_flying.pop(digest(options.dedup), None)
-                # Whoever joined this request meanwhile learns that it came to nothing.
-                pending.settle(None, error if isinstance(error, Exception) else None)
             raise
         return pending
 
@@ -457,36 +456,39 @@ class Broker:
         records: Sequence[Record],
         options: Options = PLAIN,
         partition: int | None = None,
-    ) -> tuple[Pending[list[Appended]] | None, list[publishing.Share]]:
+    ) -> tuple[Pending[list[Appended]] | None, list[Share]]:
         """Add a publish to a unit. When its de-duplication id is known, gives that publish's result instead."""
         self.access.check(session, "publish", topic.name)
+        prepared = Publish(records, self.clock.now_ms(), options)
         if options.dedup is not None:
-            known = self._known(topic, options.dedup)
+            key = digest(options.dedup)
+            known = self._known(topic, key)
             if known is not None:
                 return known, []
-        shares = publishing.shares(topic, records, self.clock.now_ms(), options, partition)
+            unit.step(None, lambda: self._fly(topic, key, unit.pending), 0)
+        shares = prepared.shares(topic, partition)
         for share in shares:
             share.partition.append(unit, share.batch, attributes=share.attributes, principal=session.principal_id)
         return None, shares
 
-    def _known(self, topic: Topic, dedup_id: str) -> Pending[list[Appended]] | None:
-        key = digest(dedup_id)
+    def _known(self, topic: Topic, key: bytes) -> Pending[list[Appended]] | None:
+        """The result of an earlier publish with this de-duplication id, which may be on its way."""
         flying = topic.dedup_flying.get(key)
         if flying is not None:
             return flying
         hit = topic.window().find(key, self.clock.now_ms())
-        if hit is None:
-            return None
-        index = hit.partition & (1 << PARTITION_BITS) - 1
-        return settled([Appended(topic.name, index, hit.offset, 1, 0, duplicate=True)])
+        return None if hit is None else settled([_first(topic, hit)])
 
-    def _fly(self, topic: Topic, key: bytes, pending: Pending[list[Appended]]) -> None:
-        topic.dedup_flying[key] = pending
+    def _fly(self, topic: Topic, key: bytes, landing: Pending[list[Placed]]) -> None:
+        """A publish with a de-duplication id was submitted: who comes with the same id shares its fate."""
+        flying = topic.dedup_flying[key] = Pending()
 
-        def landed(_: Pending[list[Appended]]) -> None:
+        def landed(done: Pending[list[Placed]]) -> None:
             topic.dedup_flying.pop(key, None)
+            hit = topic.window().known(key)
+            flying.settle(None if hit is None else [_first(topic, hit)], done.error)
 
-        pending.add_done_callback(landed)
+        landing.add_done_callback(landed)
 
     def _attributes(self, partition: Partition, base_offset: int, batch: bytes, time_ms: int) -> None:
         """A batch with queue attributes is durable: remember its de-duplication ids."""
@@ -498,16 +500,17 @@ class Broker:
     def append_batch(self, session: Session, topic: Topic, partition: int, batch: bytes) -> Pending[list[Appended]]:
         """Append a producer's batch verbatim: checked, offsets given, never decoded. Idempotent producers are known.
 
+        The topic's limit of a record is that of a whole batch here, as in Kafka.
+
         Raises:
             InvalidBatch, OutOfOrderSequence, StaleProducer, UnknownPartition, RecordTooLarge: nothing was appended.
+            Unsupported: the batch is part of a transaction.
         """
         self.access.check(session, "publish", topic.name)
         header = batches.check(batch)
-        if not 0 <= partition < len(topic.partitions):
-            raise InvalidArgument("partition", f"{partition} is not in 0 to {len(topic.partitions) - 1}")
+        check_foreign(topic, partition, header, len(batch))
         place = topic.partitions[partition]
-        pending: Pending[list[Appended]] = Pending()
-        key = (place.id, header.producer_id, header.base_sequence)
+        key = (place.id, header.producer_id, header.producer_epoch, header.base_sequence)
         if header.producer_id >= 0:
             known = place.find_producer(header)
             if known is not None:
@@ -515,24 +518,17 @@ class Broker:
                 first = Appended(topic.name, partition, known, header.count, 0, duplicate=True)
                 return self._flying.get(key) or settled([first])
         unit = self.journal.unit()
-        place.append(unit, batch, principal=session.principal_id)
+        share = Share(topic, place, None, header.count, batch, publishing.PREFIX in batch)
+        place.append(unit, batch, attributes=share.attributes, principal=session.principal_id)
         if header.producer_id >= 0:
-            unit.step(None, lambda: place.remember_producer(header, place.next_offset))
-            self._flying[key] = pending
+            unit.step(None, lambda: place.remember_producer(header, place.next_offset), 0)
+        pending = self._submit(session, unit, [share])
 
-        def finished(done: Pending[list[Placed]]) -> None:
+        def landed(_: Pending[list[Appended]]) -> None:
             self._flying.pop(key, None)
-            if done.error is not None:
-                pending.settle(None, done.error)
-                return
-            base = done.result()[0][1]
-            pending.settle([Appended(topic.name, partition, base, header.count, self.journal.time_ms)])
 
-        try:
-            unit.submit().add_done_callback(finished)
-        except BaseException:
-            self._flying.pop(key, None)
-            raise
+        self._flying[key] = pending
+        pending.add_done_callback(landed)
         return pending
 
     def route(
@@ -549,40 +545,17 @@ class Broker:
 
         Raises:
             RecordTooLarge, KeyRequired: for any target; nothing was appended anywhere.
+            InvalidArgument: a de-duplication id, which belongs to a topic.
         """
         self.access.check(session, "publish", exchange.set.name)
-        targets = [
-            self.catalog.topics[topic]
-            for topic in topics_for(exchange.set.kind, exchange.bindings, routing_key)
-            if topic in self.catalog.topics
-        ]
+        if options.dedup is not None:
+            raise InvalidArgument("dedup", "ids are remembered by topic; publish to the topic itself")
+        found = topics_for(exchange.set.kind, exchange.bindings, routing_key)
+        targets = [self.catalog.topics[topic] for topic in found if topic in self.catalog.topics]
         unit = self.journal.unit()
-        rows: list[tuple[Topic, publishing.Share]] = []
-        shared: dict[bytes, list[tuple[Topic, publishing.Share]]] = {}
-        for topic in targets:
-            for share in publishing.shares(topic, records, self.clock.now_ms(), options):
-                own = topic.set.config.compact
-                shared.setdefault(share.batch if not own else share.batch + topic.set.uuid, []).append((topic, share))
-        for together in shared.values():
-            places = [share.partition for _, share in together]
-            unit.records(
-                places, together[0][1].batch, attributes=together[0][1].attributes, principal=session.principal_id
-            )
-            rows += together
-        if not rows:
-            return settled([])
-        pending: Pending[list[Appended]] = Pending()
-
-        def finished(done: Pending[list[Placed]]) -> None:
-            if done.error is not None:
-                pending.settle(None, done.error)
-                return
-            now_ms = self.journal.time_ms
-            placed = zip(rows, done.result(), strict=True)
-            pending.settle([publishing.appended(topic, share, base, now_ms) for (topic, share), (_, base, _) in placed])
-
-        unit.submit().add_done_callback(finished)
-        return pending
+        prepared = Publish(records, self.clock.now_ms(), options)
+        shares = publishing.fan_out(unit, prepared, targets, session.principal_id)
+        return self._submit(session, unit, shares) if shares else settled([])
 
     # ---- streams --------------------------------------------------------------------------------------------------
 
@@ -713,8 +686,8 @@ class Broker:
             )
             for one in died
         ]
-        for share in publishing.shares(target, letters, now_ms):
-            share.partition.append(unit, share.batch)
+        for share in Publish(letters, now_ms).shares(target):
+            share.partition.append(unit, share.batch, attributes=share.attributes)
 
     def cause_of(self, partition_id: int, offset: int) -> str:
         """How an event is named in headers and by `explain`: topic/partition/offset."""
@@ -728,6 +701,25 @@ def settled(result: list[Appended]) -> Pending[list[Appended]]:
     pending: Pending[list[Appended]] = Pending()
     pending.settle(result)
     return pending
+
+
+def _first(topic: Topic, hit: DedupHit) -> Appended:
+    """Where the first record with a de-duplication id went, as the result of the second."""
+    return Appended(topic.name, hit.partition & (1 << PARTITION_BITS) - 1, hit.offset, 1, 0, duplicate=True)
+
+
+def check_foreign(topic: Topic, partition: int, header: batches.BatchHeader, size: int) -> None:
+    """Hold a producer's batch against what its topic takes.
+
+    Raises:
+        UnknownPartition, RecordTooLarge, Unsupported: it cannot be appended.
+    """
+    if not 0 <= partition < len(topic.partitions):
+        raise UnknownPartition(topic.name, partition, len(topic.partitions))
+    if size > topic.set.config.record_bytes_max:
+        raise RecordTooLarge(size, topic.set.config.record_bytes_max)
+    if header.control or header.transactional:
+        raise Unsupported("a transactional batch", LATER)
 
 
 def check_topic_config(config: TopicConfig) -> None:

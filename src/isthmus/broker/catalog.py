@@ -62,7 +62,7 @@ class Exchange:
 
 
 class Catalog:
-    """See the module text. `make_queue` builds the lens when a queue becomes known, `sources_of` names what it takes."""
+    """See the module text. `make_queue` builds the lens of a queue, `sources_of` names the partitions it takes from."""
 
     def __init__(
         self,

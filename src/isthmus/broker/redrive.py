@@ -6,22 +6,19 @@ say why. Redriving takes the six off again.
 
 from typing import Final
 
+from isthmus.broker.publishing import CAUSE, DEDUP, DUE, EXPIRE, ONLY
 from isthmus.errors import RequestError
 from isthmus.limits import REASON_BYTES_MAX
 from isthmus.log.headers import append_headers, decode_headers, encode_headers, header_value
 from isthmus.record import NO_HEADERS, Record, StoredRecord
 from isthmus.views import DeadLetter
 
-CAUSE: Final = "isthmus-cause"
 ORIGIN: Final = "isthmus-origin"
 REASON: Final = "isthmus-reason"
 TRACEBACK: Final = "isthmus-traceback"
 FAILED: Final = "isthmus-failed"
 DIED: Final = "isthmus-died"
-ONLY: Final = "isthmus-only"
-OWN: Final = frozenset(
-    {CAUSE, ORIGIN, REASON, TRACEBACK, FAILED, DIED, "isthmus-due", "isthmus-expire", "isthmus-dedup"}
-)
+OWN: Final = frozenset({CAUSE, ORIGIN, REASON, TRACEBACK, FAILED, DIED, DUE, EXPIRE, DEDUP, ONLY})
 """Headers that belong to one life of a record and do not follow it into the next."""
 
 QUEUE: Final = "queue:"
@@ -98,6 +95,12 @@ def view(topic: str, partition: int, record: StoredRecord) -> DeadLetter:
         cause=text_of(block, CAUSE),
         reason=text_of(block, REASON),
         traceback=text_of(block, TRACEBACK),
-        failed=int(text_of(block, FAILED) or 0),
-        died_ms=int(text_of(block, DIED) or 0),
+        failed=_number_of(block, FAILED),
+        died_ms=_number_of(block, DIED),
     )
+
+
+def _number_of(block: bytes, name: str) -> int:
+    """A header as a number; 0 for what somebody else put there."""
+    text = text_of(block, name)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0

@@ -44,7 +44,7 @@ async def open_engine(
         InvalidArgument: not an address, or a size that cannot be. Unsupported: an engine that comes later.
         DirectoryInUse, NotAStore, FormatTooNew: see `Broker.open`.
     """
-    from isthmus.engines import local  # noqa: PLC0415 - the broker is imported only where it is used
+    from isthmus.engines import local
 
     if segment_bytes is not None:
         options = local.with_segments_of(segment_bytes, options)

@@ -14,7 +14,7 @@ from isthmus.broker.access import Session
 from isthmus.broker.broker import Broker
 from isthmus.broker.member import Member
 from isthmus.broker.owned import Owned
-from isthmus.broker.publishing import PLAIN, Options, Share, appended
+from isthmus.broker.publishing import PLAIN, Options, Share
 from isthmus.clock import Clock
 from isthmus.definition import DEFAULT_NAMESPACE, QueueDefinition, TopicDefinition
 from isthmus.engines.base import (
@@ -136,7 +136,8 @@ class EmbeddedEngine:
     async def create(self, definition: TopicDefinition | QueueDefinition) -> None:
         """Make it. Raises AlreadyExists."""
         if isinstance(definition, QueueDefinition):
-            await self._broker.create_queue(self.session, definition)
+            starts = await self._broker.resolve_view(definition)
+            await self._broker.create_queue(self.session, definition, starts)
         else:
             await self._broker.create_topic(self.session, definition)
 
@@ -218,18 +219,22 @@ class EmbeddedUnit:
     def __init__(self, engine: EmbeddedEngine) -> None:
         self._engine = engine
         self.inner: JournalUnit = engine.broker.journal.unit()
-        self._shares: list[tuple[str, Share]] = []
+        self._shares: list[Share] = []
+        self._ids: set[tuple[str, str]] = set()
 
     def publish(
         self, name: str, records: Sequence[Record], attributes: Attributes | None = None, compression: str = "none"
     ) -> None:
-        """Add records."""
+        """Add records. What has a de-duplication id that is known already, or comes twice in the unit, is left out."""
         engine = self._engine
         topic = engine.broker.topic(engine.namespace, name)
         options = options_of(attributes, compression)
-        known, shares = engine.broker.add(engine.session, self.inner, topic, records, options)
-        if known is None:
-            self._shares += [(name, share) for share in shares]
+        if options.dedup is not None:
+            if (name, options.dedup) in self._ids:
+                return
+            self._ids.add((name, options.dedup))
+        _, shares = engine.broker.add(engine.session, self.inner, topic, records, options)
+        self._shares += shares
 
     def settle(self, source: Source, received: Sequence[Received]) -> None:
         """Add acknowledgements."""
@@ -239,16 +244,11 @@ class EmbeddedUnit:
 
     async def submit(self) -> list[Appended]:
         """Make it durable."""
-        broker, engine = self._engine.broker, self._engine
         if not self.inner.changes:
             return []
         placed = await self.inner.submit()
-        now_ms = broker.journal.time_ms
-        found = []
-        for (name, share), (_, base, _) in zip(self._shares, placed, strict=True):
-            topic = broker.topic(engine.namespace, name)
-            found.append(appended(topic, share, base, now_ms))
-        return found
+        now_ms = self._engine.broker.journal.time_ms
+        return [share.appended(base, now_ms) for share, (_, base, _) in zip(self._shares, placed, strict=True)]
 
 
 class EmbeddedReader:

@@ -1,4 +1,4 @@
-"""Administration of a broker in the same process: the port's `Admin`. Each method looks up, asks the broker, answers."""
+"""Administration of a broker in the same process: the port's `Admin`. Each method looks up, asks, answers."""
 
 from typing import TYPE_CHECKING, Final
 

@@ -129,6 +129,11 @@ class DedupWindow:
             raise Overloaded("de-duplication ids within the window", DEDUP_IDS_MAX)
         return None
 
+    def known(self, key: bytes) -> DedupHit | None:
+        """The same without regard to time."""
+        known = self._ids.get(key)
+        return None if known is None else DedupHit(known[1], known[2])
+
     def add(self, key: bytes, time_ms: int, partition: int, offset: int) -> None:
         """Remember an id; the first record with it wins, so that replay changes nothing."""
         known = self._ids.get(key)
