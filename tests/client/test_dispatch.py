@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,6 +157,36 @@ class TestOrder:
             await t.advance("10s")
 
         assert notes.of("a") == [0, 5]
+
+    @pytest.mark.parametrize("workers", [1, 4])
+    @pytest.mark.parametrize("plain", [False, True])
+    async def test_a_failing_key_is_held_back_while_its_failure_is_on_its_way_to_the_disk(
+        self, tmp_path: Path, notes: Notes, workers: int, plain: bool
+    ) -> None:
+        app = App(str(tmp_path / "store"))
+        failing = {0, 900, 1_500}
+        last = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def handle(event: Placed) -> None:
+            notes.rows.append(event)
+            if event.number in failing:
+                failing.remove(event.number)
+                raise ValueError("no")
+            if len(notes.rows) == 3_003:
+                loop.call_soon_threadsafe(last.set)
+
+        async def handle_on_the_loop(event: Placed) -> None:
+            handle(event)
+
+        retry = Backoff(9, "1ms", "1ms")
+        app.on(placed_only, group="g", retry=retry, workers=workers)(handle if plain else handle_on_the_loop)
+        async with app:
+            await app.publish(placed_only, *placed("aab" * 1_000))
+            await last.wait()
+
+        assert all(notes.of(key) == sorted(notes.of(key)) for key in "ab")
+        assert len(notes.rows) == 3_003
 
     async def test_behind_a_dead_letter_the_key_goes_on(self, app: App, notes: Notes) -> None:
         @app.on(placed_only, group="g")
