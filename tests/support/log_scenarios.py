@@ -123,6 +123,7 @@ async def trimming_and_removal(world: JournalWorld) -> None:
     await fill(world, A, B, units=20)
     await world.put(Trim(A, 9))
     await world.put(Trim(B, 8), Commit(1, 1))
+    await clean(world)
     await world.checkpoint()
     await clean(world)
     await world.checkpoint()

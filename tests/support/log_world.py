@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from isthmus.clock import ManualClock
 from isthmus.definition import Level, TopicConfig
-from isthmus.errors import StorageError
+from isthmus.errors import InvalidBatch, StorageError
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, commit, facts
 from isthmus.log.journal import Journal, JournalOptions, Pending, Placed
@@ -328,7 +328,10 @@ class Store:
     @staticmethod
     def records(batch: BatchAt, offset: int) -> list[tuple[int, bytes | None]]:
         """Offset and value of the records of a batch from an offset on."""
-        return [(row.offset, row.value) for row in batches.decode(batch.data, from_offset=offset)]
+        try:
+            return [(row.offset, row.value) for row in batches.decode(batch.data, from_offset=offset)]
+        except InvalidBatch as error:
+            raise AssertionError(f"I2: what was read at {offset} is no batch: {error}") from error
 
     def submit(self, ops: Iterable[Op]) -> Pending[list[Placed]]:
         """The operations as one unit."""

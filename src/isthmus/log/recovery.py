@@ -61,7 +61,10 @@ class StoreFormat(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class OpenReport:
-    """What opening found and did. `cut_bytes` were never acknowledged; `damage` names ranges that were."""
+    """What opening found and did. `cut_bytes` were never acknowledged; `damage` names ranges that were.
+
+    `quarantined` files were set aside; `unreadable` checkpoints were left where they are, and an older one was used.
+    """
 
     created: bool = False
     checkpoint_lsn: int = 0
@@ -71,6 +74,7 @@ class OpenReport:
     epoch: int = 0
     damage: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 class Recovery:
@@ -89,6 +93,7 @@ class Recovery:
         self.marker: form.GroupHeader | None = None
         self.was_boot_id = ""
         self.lost: list[tuple[int, int]] = []
+        self.missing: list[tuple[int, int]] = []
         self.writer: commit.Writer | None = None
 
     # ---- steps --------------------------------------------------------------------------------------------------
@@ -125,8 +130,9 @@ class Recovery:
         return self.marker is not None and self.marker.durable_lsn == self.marker.first_lsn
 
     def _describe(self, start: int, end: int) -> str:
-        name = next((s.name for s in self.journal.segments if s.first_lsn <= start < max(s.end_lsn, start + 1)), "")
-        return f"journal bytes {start} to {end}" + (f" ({name})" if name else " (file missing)")
+        before = [segment.name for segment in self.journal.segments if segment.first_lsn <= start]
+        is_missing = not before or any(first <= start < last for first, last in self.missing)
+        return f"journal bytes {start} to {end} ({'file missing' if is_missing else before[-1]})"
 
     def _open_format(self) -> None:
         storage, journal = self.storage, self.journal
@@ -210,7 +216,7 @@ class Recovery:
             journal.checkpoints.insert(0, found.applied_lsn)
 
     def _valid_checkpoint(self, name: str) -> checkpoint.Checkpoint | None:
-        """None for a damaged one, which is set aside.
+        """None for a damaged one, which is set aside, and for one that the disk does not give out (now).
 
         Raises:
             OSError: it could not be read for a reason that says nothing about its content.
@@ -220,7 +226,8 @@ class Recovery:
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            found = None
+            self.report.unreadable.append(name)
+            return None
         if found is None and not self.read_only:
             self._quarantine(name)
         return found
@@ -249,7 +256,7 @@ class Recovery:
         at = 0
         for segment, following in zip_longest(segments, segments[1:]):
             if segment.first_lsn > at:
-                self.lost.append((at, segment.first_lsn))
+                self.missing.append((at, segment.first_lsn))
             if following is None:
                 self._scan_segment(segment, None)
             elif not self._open_sealed(segment, following.first_lsn):
@@ -354,7 +361,7 @@ class Recovery:
         """What was removed on purpose, or given up before, is not lost; the facts that say so may come late."""
         journal = self.journal
         accounted = [*journal.removed, *(row for loss in journal.accepted for row in loss.ranges)]
-        lost = merge_ranges(self.lost)
+        lost = merge_ranges([*self.lost, *self.missing])
         self.lost = [left for whole in lost for left in subtract(whole, accounted)]
 
     # ---- making it writable ---------------------------------------------------------------------------------------
