@@ -48,13 +48,17 @@ payload_of: Final = msgspec.json.Decoder(Payload).decode
 output_of: Final = msgspec.json.Decoder(Output).decode
 
 
+def _every_partition() -> list[tuple[str, int]]:
+    return [(topic, at) for topic, count in PARTITIONS.items() for at in range(count)]
+
+
 @dataclass
 class Found:
     """What a store holds; by topic, and by partition and offset in it. A topic that is not there yet has nothing."""
 
     records: dict[str, dict[Place, StoredRecord]] = field(default_factory=lambda: {name: {} for name in PARTITIONS})
-    starts: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
-    ends: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
+    starts: dict[tuple[str, int], int] = field(default_factory=lambda: dict.fromkeys(_every_partition(), 0))
+    ends: dict[tuple[str, int], int] = field(default_factory=lambda: dict.fromkeys(_every_partition(), 0))
     unsettled: dict[str, dict[Place, tuple[int, int, int]]] = field(
         default_factory=lambda: {name: {} for name in PARTITIONS}
     )
@@ -72,7 +76,7 @@ class Found:
         """What the other holds differently; what is due may have become ready meanwhile."""
         found = [f"records of {name}" for name in PARTITIONS if self.records[name] != other.records[name]]
         for name in ("starts", "ends", "unsettled", "floors", "attempts"):
-            mine, others = dict(getattr(self, name)), dict(getattr(other, name))
+            mine, others = getattr(self, name), getattr(other, name)
             keys = [key for key in mine.keys() | others.keys() if mine.get(key) != others.get(key)]
             found += [f"{name} {key}: {mine.get(key)} and {others.get(key)}" for key in keys]
         return found
