@@ -75,8 +75,7 @@ class App:
         self._declared = Declared()
         self._runtime: Runtime | None = None
         self._ended: asyncio.Future[None] | None = None
-        if url is not None:
-            self._core()  # refuses figures that cannot be; opens nothing
+        self._core("memory://" if url is None else url)  # refuses figures that cannot be; opens nothing
 
     # ---- declaring ------------------------------------------------------------------------------------------------
 
@@ -252,7 +251,7 @@ class App:
             DeclarationError: what was declared does not make a whole.
             InvalidArgument: the app runs already.
         """
-        await self.start_on(self._core())
+        await self.start_on(self._core(self.url))
 
     async def start_on(self, core: Core) -> Runtime:
         """Start on a core that somebody else has made, such as a test."""
@@ -340,9 +339,9 @@ class App:
             raise Closed("the app")
         return self._runtime
 
-    def _core(self) -> Core:
+    def _core(self, url: str | None) -> Core:
         return core_of(
-            self.url,
+            url,
             name=self.name,
             linger=self._linger,
             batch=self._batch,
