@@ -5,6 +5,7 @@ import pytest
 from isthmus.demo.lines import (
     Acknowledged,
     Begun,
+    Handled,
     Line,
     Run,
     Settled,
@@ -25,6 +26,7 @@ from isthmus.record import Appended
         Begun(rows=27_004, resumed=120),
         Acknowledged([Run(3, 40, [8, 9, 11])]),
         Settled([7, 5]),
+        Handled(events=5, stored=7),
         Stage("weather", 196, 0.5, {"calls": 196}),
     ],
 )

@@ -194,6 +194,7 @@ def tell_times(report: Report, evidence: Evidence) -> None:
     report.time("events replayed by the fourth group", late, evidence.late_s, durability=LEVEL)
     burst = evidence.burst
     report.time("calls of the burst", burst.calls, burst.seconds, durability="memory")
+    report.note("Of the replay only what came after the kill is timed.")
     report.note(
         f"The burst ran on the engine in memory with the test clock: {burst.replayed_s:,.0f} s of it passed in"
         f" {burst.seconds:.1f} s."

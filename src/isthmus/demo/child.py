@@ -9,20 +9,23 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from isthmus.demo import events, sources
 from isthmus.demo.app import airport_of, app
 from isthmus.demo.facts import FlightFile
-from isthmus.demo.lines import Begun, Line, Settled, Stage, to_line
+from isthmus.demo.lines import Begun, Handled, Line, Settled, Stage, to_line
 from isthmus.demo.replay import publish_missing_airports, publish_states, publish_weather, replay, stored
 from isthmus.demo.store import open_store
 from isthmus.types import Bus
+from isthmus.views import GroupView
 
 FLIGHT_GROUPS = ("carriers", "boards", "audit", "rebooking")
 WEATHER_GROUPS = ("tower", "ramp", "crews")
+
+TELL_MS = 500
+"""How often it is told how far the groups are."""
 
 LOOK_MS = 40
 """How often it is looked whether everything has been handled."""
@@ -46,19 +49,14 @@ async def run(directory: Path, flights: Path, speed: float | None) -> None:
         await publish_states(bus)
         app.url = str(directory)
         async with app, asyncio.TaskGroup() as group:
-            group.create_task(app.wait())  # what breaks in the app ends the work here
-            group.create_task(work(bus, file, speed))
-
-
-async def work(bus: Bus, file: FlightFile, speed: float | None) -> None:
-    """What there is to do while the handlers run."""
-    async with watching(bus):
-        await bus.declare(events.flights)
-        tell(Begun(file.rows, await stored(bus, events.flights.name)))
-        await fly(bus, file, speed)
-        await change_weather(bus)
-        await mend_rebooking(bus)
-    app.end()
+            tell(Begun(file.rows, await stored(bus, events.flights.name)))
+            # What breaks in the app ends the work as well.
+            beside = [group.create_task(each) for each in (app.wait(), watch_jobs(bus), watch_groups(bus))]
+            await fly(bus, file, speed)
+            await change_weather(bus)
+            await mend_rebooking(bus)
+            for task in beside:
+                task.cancel()
 
 
 async def fly(bus: Bus, file: FlightFile, speed: float | None) -> None:
@@ -104,15 +102,18 @@ async def missing_airports_known() -> bool:
 async def handled(bus: Bus, topic: str, *groups: str) -> bool:
     """Whether these groups are at the end of a topic."""
     views = {view.name: view for view in await bus.admin.groups(topic)}
-    if not views.keys() >= set(groups):
-        return False
-    return all(row.lag == 0 for name in groups for row in views[name].partitions if row.topic == topic)
+    return views.keys() >= set(groups) and not any(sum(lags_of(views[name], topic)) for name in groups)
+
+
+def lags_of(view: GroupView, topic: str) -> list[int]:
+    """How far a group is behind in each partition of a topic."""
+    return [row.lag for row in view.partitions if row.topic == topic]
 
 
 async def idle(bus: Bus, queue: str) -> bool:
     """Whether nothing of a queue is left to do."""
     view = await bus.admin.queue(queue)
-    return view.ready + view.leased + view.delayed == 0
+    return view.ready + view.leased + view.delayed + view.dying == 0
 
 
 async def until(reached: Callable[[], Awaitable[bool]]) -> None:
@@ -121,21 +122,19 @@ async def until(reached: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(LOOK_MS / 1000)
 
 
-@asynccontextmanager
-async def watching(bus: Bus) -> AsyncGenerator[None]:
-    """Tell of every settled job while the block runs: what can be read of `rebooked` settled its job in one unit."""
+async def watch_jobs(bus: Bus) -> None:
+    """Tell of every job: what can be read of `rebooked` became durable in one unit with the job's acknowledgement."""
+    async for chunk in bus.read(events.rebooked).chunks():
+        tell(Settled([message.event.row for message in chunk]))
 
-    async def watch() -> None:
-        async for chunk in bus.read(events.rebooked).chunks():
-            tell(Settled([message.event.row for message in chunk]))
 
-    task = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+async def watch_groups(bus: Bus) -> None:
+    """Tell now and then how many events the slowest group has handled."""
+    while True:
+        await asyncio.sleep(TELL_MS / 1000)
+        lags = [sum(lags_of(view, events.flights.name)) for view in await bus.admin.groups(events.flights.name)]
+        count = await stored(bus, events.flights.name)
+        tell(Handled(count - max(lags, default=0), count))
 
 
 def main() -> None:

@@ -108,5 +108,5 @@ async def rebooking(bus: Bus) -> Rebooking:
         enqueued=queue.enqueued,
         acked=queue.acked,
         died=dead.enqueued,
-        dead_left=dead.ready + dead.leased + dead.delayed,
+        dead_left=dead.ready + dead.leased + dead.delayed + dead.dying,
     )

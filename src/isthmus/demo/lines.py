@@ -42,6 +42,13 @@ class Settled(msgspec.Struct, frozen=True, tag="settled"):
     rows: list[int]
 
 
+class Handled(msgspec.Struct, frozen=True, tag="handled"):
+    """Every group has handled so many events of flights, of so many that are in the log."""
+
+    events: int
+    stored: int
+
+
 class Stage(msgspec.Struct, frozen=True, tag="stage"):
     """A part of the work is done: how many of what, in how many seconds, and what it counted (names to figures)."""
 
@@ -51,7 +58,7 @@ class Stage(msgspec.Struct, frozen=True, tag="stage"):
     figures: dict[str, int] = {}
 
 
-Line: TypeAlias = Begun | Acknowledged | Settled | Stage
+Line: TypeAlias = Begun | Acknowledged | Settled | Handled | Stage
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final[Callable[[bytes], Line]] = msgspec.json.Decoder(Line).decode

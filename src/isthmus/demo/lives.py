@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Sequence
 
-from isthmus.demo.lines import Begun, Line, Stage
+from isthmus.demo.lines import Begun, Handled, Line, Stage
 from isthmus.demo.processes import lines, process
 from isthmus.demo.progress import Show
 from isthmus.demo.witness import Witness
@@ -68,6 +68,8 @@ class Lives:
         elif isinstance(line, Stage):
             self.stages.append(line)
             self._show.say(f"{line.name}: {line.count:,} in {line.seconds:.1f} s")
+        elif isinstance(line, Handled):
+            self._show.advance("events handled by all groups", line.events, line.stored)
         else:
             self.witness.hear(line)
             self._show.advance("flights replayed", self.witness.flights, self._rows)

@@ -14,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 LINE_MS: Final = 2_000
 """Without a terminal, a line at most this often for the same work."""
 
+EARLY_MS: Final = 300
+"""Before this nothing is said of a rate."""
+
 
 class Show(Protocol):
     """What can be shown."""
@@ -50,8 +53,7 @@ class Bars:
             TimeRemainingColumn(),
             console=console or Console(stderr=True),
         )
-        self._tasks: dict[str, TaskID] = {}
-        self._began: dict[str, float] = {}
+        self._works: dict[str, tuple[TaskID, Pace]] = {}
 
     def say(self, text: str) -> None:
         """Print above the bars."""
@@ -59,11 +61,10 @@ class Bars:
 
     def advance(self, what: str, done: int, total: int | None = None) -> None:
         """Move the bar of that work, which appears with the first call."""
-        task = self._tasks.get(what)
-        if task is None:
-            task = self._tasks[what] = self._progress.add_task(what, total=total, rate="")
-            self._began[what] = time.monotonic()
-        self._progress.update(task, completed=done, total=total, rate=rate(done, self._began[what]))
+        if what not in self._works:
+            self._works[what] = self._progress.add_task(what, total=total, rate=""), Pace(done)
+        task, pace = self._works[what]
+        self._progress.update(task, completed=done, total=total, rate=pace.text(done))
 
     def __enter__(self) -> Self:
         """Begin to draw."""
@@ -81,9 +82,8 @@ class Lines:
     """Plain lines, now and then."""
 
     def __init__(self) -> None:
-        self._began: dict[str, float] = {}
+        self._works: dict[str, Pace] = {}
         self._said: dict[str, float] = {}
-        self._done: dict[str, int] = {}
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -91,15 +91,12 @@ class Lines:
 
     def advance(self, what: str, done: int, total: int | None = None) -> None:
         """Print how far the work is, unless that was said just now."""
-        now_s = time.monotonic()
-        began_s = self._began.setdefault(what, now_s)
-        soon = now_s - self._said.setdefault(what, began_s) < LINE_MS / 1000 and done != total
-        if soon or self._done.get(what) == done:
+        pace, now_s = self._works.setdefault(what, Pace(done)), time.monotonic()
+        if now_s - self._said.setdefault(what, now_s) < LINE_MS / 1000:
             return
-        self._said[what], self._done[what] = now_s, done
-        of = f" of {total:,}" if total is not None else ""
-        left = f", {left_s(done, total, now_s - began_s):,.0f} s left" if total and 0 < done < total else ""
-        self.say(f"{what}: {done:,}{of} {rate(done, began_s)}{left}")
+        self._said[what] = now_s
+        of = "" if total is None else f" of {total:,}"
+        self.say(f"{what}: {done:,}{of} {pace.text(done)}{pace.left(done, total)}".rstrip())
 
     def __enter__(self) -> Self:
         """Nothing to prepare."""
@@ -111,12 +108,24 @@ class Lines:
         """Nothing to put away."""
 
 
-def rate(done: int, began_s: float) -> str:
-    """How many a second since a time of the monotonic clock."""
-    passed_s = time.monotonic() - began_s
-    return f"({done / passed_s:,.0f}/s)" if passed_s > 0 else ""
+class Pace:
+    """How fast some work goes since it was first heard of, when `done` of it were done already."""
 
+    def __init__(self, done: int) -> None:
+        self._first = done
+        self._began_s = time.monotonic()
 
-def left_s(done: int, total: int, passed_s: float) -> float:
-    """How long the rest takes if it goes on like this."""
-    return passed_s * (total - done) / done
+    def per_second(self, done: int) -> float | None:
+        """How many a second, None while it is too early to tell."""
+        passed_s = time.monotonic() - self._began_s
+        return (done - self._first) / passed_s if passed_s > EARLY_MS / 1000 else None
+
+    def text(self, done: int) -> str:
+        """The rate for people."""
+        rate = self.per_second(done)
+        return "" if rate is None else f"({rate:,.0f}/s)"
+
+    def left(self, done: int, total: int | None) -> str:
+        """How long the rest takes if it goes on like this, for people."""
+        rate = self.per_second(done)
+        return f", {(total - done) / rate:,.0f} s left" if rate and total is not None and done < total else ""
