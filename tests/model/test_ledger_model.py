@@ -427,4 +427,4 @@ def records_of(now_ms: int) -> st.SearchStrategy[Seen | None]:
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=150, stateful_step_count=60)
+TestLedger.settings = settings(max_examples=200, stateful_step_count=60)

@@ -1,4 +1,4 @@
-"""Reads docs/formats/journal.md for the tests that hold text and code together, and checksums without a library."""
+"""Reads docs/formats/ for the tests that hold text and code together, and checksums without a library."""
 
 import re
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ _CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i64": "q"}
 _WIDTHS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "i64": 8}
 
 
-def layout(name: str) -> str:
+def layout(name: str, path: Path = TEXT) -> str:
     """The `struct` format that the byte table called `name` describes; its offsets and widths must add up."""
-    text = TEXT.read_text(encoding="utf-8").split(f"<!-- layout: {name} -->")[1]
+    text = path.read_text(encoding="utf-8").split(f"<!-- layout: {name} -->")[1]
     codes, end = "", 0
     for offset, size, kind, _ in _rows(text, 4):
         assert int(offset) == end, f"{name}: a field at {offset} where {end} was expected"
@@ -22,9 +22,9 @@ def layout(name: str) -> str:
     return "<" + codes
 
 
-def example(name: str) -> bytes:
+def example(name: str, path: Path = TEXT) -> bytes:
     """The bytes of the worked example called `name`."""
-    text = TEXT.read_text(encoding="utf-8").split(f"<!-- bytes: {name} -->")[1]
+    text = path.read_text(encoding="utf-8").split(f"<!-- bytes: {name} -->")[1]
     return bytes.fromhex(text.split("```")[1])
 
 

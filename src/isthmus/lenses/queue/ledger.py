@@ -640,4 +640,5 @@ class Ledger:
                 raise StorageError(f"a ledger row in state {state}, which this version does not know: upgrade")
             for first, last, known in self.unsettled(start, end):
                 if known is None or (known.acquired, known.state != LEASED) < (acquired, state != LEASED):
-                    self._rows.put(first, last, state, acquired, failed, at_ms)
+                    until_ms = UNTIL_NEVER if state == LEASED else at_ms
+                    self._rows.put(first, last, state, acquired, failed, until_ms)
