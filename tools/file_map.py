@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script, not a package
 """The file map of DESIGN.md: every source file with the first sentence of its docstring.
 
 `python tools/file_map.py` prints it, `--write` puts it between the marks in DESIGN.md. It reads the tree and nothing
