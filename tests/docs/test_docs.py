@@ -30,7 +30,7 @@ def test_the_programs_of_a_page_run(name: str, tmp_path: Path) -> None:
     program = tmp_path / "page.py"
     program.write_text("\n".join(PROGRAM.findall(text_of(name))), encoding="utf-8")
 
-    ran = subprocess.run(  # noqa: S603 - our own pages
+    ran = subprocess.run(
         [sys.executable, str(program)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(SRC)},
