@@ -406,9 +406,29 @@ async def test_next_due_ms_says_when_there_is_something_to_do(world: QueueWorld)
 
     await world.lease(1, lease_ms=200)
 
+    assert world.queue.next_due_ms() == 0
+    await world.expire()
+    assert world.queue.next_due_ms() == 200
+    await world.clock.advance(300)
+    await world.expire()
+    await world.expire()
     bound = world.queue.next_due_ms()
     assert bound is not None
-    assert bound <= 200
+    assert 300 < bound <= 5_000
+
+
+async def test_what_is_dying_is_due_now() -> None:
+    async with QueueWorld(ONE_TRY) as world:
+        await world.publish("a")
+        await world.lease(lease_ms=None)
+        await world.expire()
+        assert world.queue.next_due_ms() is None
+
+        await world.end_session()
+
+        assert world.queue.next_due_ms() == world.clock.monotonic_ms()
+        await world.expire()
+        assert world.queue.next_due_ms() is None
 
 
 async def test_a_record_that_has_outlived_its_time_is_not_delivered(world: QueueWorld) -> None:

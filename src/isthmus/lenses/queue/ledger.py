@@ -160,6 +160,11 @@ class Ledger:
         pieces = self._rows.segments(start, end)
         return self._claims.free(start, end) and all(row is not None and row.state == DYING for _, _, row in pieces)
 
+    @property
+    def has_dying(self) -> bool:
+        """Whether something is to be moved to the dead letters."""
+        return self._dying > 0
+
     def first_ready(self) -> int | None:
         """The lowest offset that could go out as far as is known; None when there is none."""
         for start, end, row in self.unsettled(self.base, self.end):

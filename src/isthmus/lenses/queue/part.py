@@ -75,12 +75,13 @@ class Picked:
 class Part:
     """See the module text."""
 
-    __slots__ = ("_clock", "ledger", "pages", "source")
+    __slots__ = ("_clock", "ledger", "pages", "source", "surveyed")
 
     def __init__(self, source: Source, config: QueueConfig, clock: Clock) -> None:
         self.source = source
         self.ledger = Ledger(source.start, config)
         self.pages = Pages(source.partition)
+        self.surveyed = True
         self._clock = clock
 
     @property
@@ -90,12 +91,16 @@ class Part:
 
     def grow(self) -> None:
         """The partition has more records, or fewer."""
-        self.ledger.grow(self.source.partition.high_watermark, self._clock.now_ms())
+        end = self.source.partition.high_watermark
+        if end > self.ledger.end:
+            self.surveyed = False
+        self.ledger.grow(end, self._clock.now_ms())
 
     def go_live(self) -> None:
         """Replay is over: decisions may be asked for."""
         if not self.ledger.live:
             self.ledger.recover(self.source.partition.high_watermark, self._clock.now_ms())
+            self.surveyed = self.ledger.floor == self.ledger.end
 
     # ---- choosing -------------------------------------------------------------------------------------------------
 
@@ -138,14 +143,19 @@ class Part:
             self.ledger.admission.back(start, end)
 
     def survey(self, *, fresh: bool) -> list[Range]:
-        """Admit what memory has without taking anything, so that delays are known; returns ranges without records."""
+        """Admit what memory has without taking anything, so that delays and ends of life are known.
+
+        Returns ranges without records. `surveyed` says that there is no more to be had before the partition grows.
+        """
         gaps: list[Range] = []
+        self.surveyed = True
         for _ in range(SURVEY_READS_MAX):
             look = self.ledger.look(1, fresh=fresh)
             piece = self.pages.find(look.start) if look is not None and look.unread else None
             if look is None or piece is None:
-                break
+                return gaps
             gaps += self._admit(look, piece)
+        self.surveyed = False
         return gaps
 
     def _admit(self, look: Look, piece: Piece) -> list[Range]:

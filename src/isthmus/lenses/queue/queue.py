@@ -469,9 +469,12 @@ class Queue:
 
     def next_due_ms(self) -> int | None:
         """A monotonic time before which `expire` has nothing to do; None while there is nothing to wait for."""
-        lead_ms = self._clock.monotonic_ms() - self._clock.now_ms()
+        now_ms = self._clock.monotonic_ms()
+        lead_ms = now_ms - self._clock.now_ms()
         times: list[int] = []
         for part in self._parts:
+            if part.ledger.has_dying or not part.surveyed:
+                return now_ms
             wall_ms, lease_ms = part.ledger.next_wall_ms(), part.ledger.next_lease_end_ms()
             times += [] if wall_ms is None else [wall_ms + lead_ms]
             times += [] if lease_ms is None else [lease_ms]
