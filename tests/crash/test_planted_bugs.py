@@ -142,7 +142,7 @@ def refuse_whatever_follows_a_bad_group(planted: pytest.MonkeyPatch) -> None:
 
 
 def bind_offsets_anew_without_a_word(planted: pytest.MonkeyPatch) -> None:
-    planted.setattr(recovery, "_begin_leader_epochs", lambda _journal, _epoch: None)
+    planted.setattr(recovery, "_begin_leader_epochs", lambda _journal, _epoch, **_: None)
 
 
 def use_a_segment_again_without_clearing_its_tail(planted: pytest.MonkeyPatch) -> None:

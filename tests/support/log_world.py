@@ -23,7 +23,7 @@ from isthmus.definition import Level, TopicConfig
 from isthmus.errors import InvalidBatch, StorageError
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, commit, facts
-from isthmus.log.journal import Journal, JournalOptions, Pending, Placed
+from isthmus.log.journal import Journal, JournalOptions, Orphan, Pending, Placed
 from isthmus.log.partition import BatchAt, Partition
 from isthmus.log.recovery import OpenReport, open_journal
 from isthmus.log.storage import Storage
@@ -255,6 +255,7 @@ class Topics:
         journal.register(facts.Committed, self._committed)
         journal.exporters.append(self._export)
         journal.names_hook = self._name_of
+        journal.orphans_hook = self._adopt
 
     def _topic_set(self, fact: facts.TopicSet, _lsn: int) -> None:
         self.sets[fact.id] = fact
@@ -272,6 +273,16 @@ class Topics:
     def _export(self) -> Iterator[facts.Fact]:
         yield from self.sets.values()
         yield from self.positions.values()
+
+    @staticmethod
+    def _adopt(orphans: Sequence[Orphan]) -> Iterator[facts.Fact]:
+        counts: dict[int, int] = {}
+        for orphan in orphans:
+            topic = orphan.partition >> 16
+            assert orphan.name is None or orphan.name[1] == f"topic-{topic}", orphan
+            counts[topic] = max(counts.get(topic, 0), (orphan.partition & 0xFFFF) + 1)
+        for topic, count in counts.items():
+            yield topic_fact(topic, count, "fsync")
 
     def _name_of(self, partition: int) -> tuple[str, str, int, bytes] | None:
         found = self.sets.get(partition >> 16)

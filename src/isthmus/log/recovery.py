@@ -129,6 +129,11 @@ class Recovery:
         """
         return self.marker is not None and self.marker.durable_lsn == self.marker.first_lsn
 
+    @property
+    def has_lost_state(self) -> bool:
+        """Whether facts and high watermarks may be among what was lost, and not only records."""
+        return bool(self.lost) and self.lost[-1][1] > self.applied_lsn
+
     def _describe(self, start: int, end: int) -> str:
         before = [segment.name for segment in self.journal.segments if segment.first_lsn <= start]
         is_missing = not before or any(first <= start < last for first, last in self.missing)
@@ -267,8 +272,8 @@ class Recovery:
         self.end_lsn = at
 
     def _open_sealed(self, segment: Segment, following: int) -> bool:
-        """Use the sidecar of a segment that the checkpoint covers whole."""
-        if following > self.applied_lsn:
+        """Use the sidecar of a segment that the checkpoint covers whole; who accepts losses wants to know them all."""
+        if following > self.applied_lsn or self.accept_loss:
             return False
         segment.end_lsn = following
         with self.journal.files.use(segment.name) as file:
@@ -578,11 +583,14 @@ async def _recovered(journal: Journal, *, read_only: bool, accept_loss: bool) ->
         await journal.clock.sleep_until(journal.clock.monotonic_ms() + IDLE_MARKER_MS)
 
 
-def _begin_leader_epochs(journal: Journal, epoch: int) -> None:
-    """Offsets of level `written` that readers saw may be bound anew: the epoch list tells them from where."""
+def _begin_leader_epochs(journal: Journal, epoch: int, *, every: bool) -> None:
+    """Offsets that readers saw may be bound anew: the epoch list tells them from where.
+
+    Those of level `written` after a power cut, and every partition's after an accepted loss.
+    """
     unit = journal.unit()
     for partition in journal.partitions.values():
-        if partition.level == "written":
+        if every or partition.level == "written":
             kept = (row for row in partition.epochs if row[1] < partition.next_offset)
             unit.fact(partition.state([*kept, (epoch, partition.next_offset)]))
             if unit.size > _EPOCH_UNIT_BYTES:
@@ -611,13 +619,13 @@ async def _begin_epoch(recovery: Recovery) -> None:
     journal = recovery.journal
     boot_id = journal.storage.boot_id()
     epoch = journal.epoch + 1
-    if recovery.was_boot_id not in ("", boot_id):
-        _begin_leader_epochs(journal, epoch)
+    if recovery.has_lost_state or recovery.was_boot_id not in ("", boot_id):
+        _begin_leader_epochs(journal, epoch, every=recovery.has_lost_state)
     unit = journal.unit()
     if recovery.lost:
         report = "; ".join(recovery.report.damage)[:REASON_BYTES_MAX]
         unit.fact(facts.LossAccepted(tuple(recovery.lost), journal.clock.now_ms(), report))
-        if recovery.lost[-1][1] > recovery.applied_lsn:
+        if recovery.has_lost_state:
             _adopt_orphans(journal, unit)
     # Last: an opening that was cut short before it is done again from the start.
     unit.fact(facts.StoreOpened(epoch, boot_id, journal.clock.now_ms()))

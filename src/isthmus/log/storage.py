@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 from isthmus.clock import SystemClock
-from isthmus.errors import DirectoryInUse, ForkedBroker, InvariantError, NotAStore, StorageError
+from isthmus.errors import DirectoryInUse, ForkedBroker, InvariantError, NoAccess, NotAStore, StorageError
 from isthmus.limits import MIB
 
 LOCK_NAME: Final = "LOCK"
@@ -122,6 +122,7 @@ class Storage(Protocol):
 
         Raises:
             DirectoryInUse: somebody else is; names process and time.
+            NoAccess: the operating system refuses.
         """
 
     def unlock(self) -> None:
@@ -361,6 +362,7 @@ class RealStorage:
 
         Raises:
             NotAStore: a file, a symbolic link, or missing.
+            NoAccess: the operating system refuses.
         """
         self.directory: Final = str(Path(directory).absolute())  # so that it does not move with the working directory
         self.platform: Final = platform
@@ -370,7 +372,8 @@ class RealStorage:
         self.without_waiting = platform.without_waiting
         self._lock_fd = -1
         self._open_fds: set[int] = set()
-        self._ensure(create=create)
+        with self._allowed():
+            self._ensure(create=create)
         _storages.add(self)
 
     def identity(self) -> tuple[int, int]:
@@ -436,7 +439,8 @@ class RealStorage:
         """See `Storage.lock`."""
         if self._lock_fd >= 0:
             return
-        fd = self._open_fd(LOCK_NAME, os.O_RDWR | os.O_CREAT)
+        with self._allowed():
+            fd = self._open_fd(LOCK_NAME, os.O_RDWR | os.O_CREAT)
         if not _take(fd):
             pid, since = _read_holder(fd)
             os.close(fd)
@@ -496,6 +500,16 @@ class RealStorage:
     def _usable(self) -> None:
         if self.forked:
             raise ForkedBroker(self.directory)
+
+    @contextlib.contextmanager
+    def _allowed(self) -> Generator[None]:
+        """Says what to do where the operating system refuses."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise NoAccess(self.directory, str(error.strerror)) from error
+            raise
 
     def _ensure(self, *, create: bool) -> None:
         try:
