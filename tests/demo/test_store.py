@@ -29,4 +29,5 @@ async def test_consumed_events_go_and_newer_ones_stay(tmp_path: Path) -> None:
 
         assert await store.removed(bus) == sum(partition.high_watermark for partition in early)
         assert freed_bytes > 0
+        assert (await bus.admin.topic("flights")).config == events.flights.definition().config
     assert store.size_bytes(tmp_path) < before_bytes

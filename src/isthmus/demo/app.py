@@ -52,7 +52,7 @@ known_keys = app.table(keys)
 
 
 class Counted:
-    """What the groups have counted so far."""
+    """What the groups have counted so far, as long as this process is the only member of them."""
 
     def __init__(self) -> None:
         self.carriers: Tally[tuple[str, int], CarrierFigures] = Tally(CarrierFigures)

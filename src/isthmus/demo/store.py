@@ -28,7 +28,8 @@ def open_store(directory: Path) -> Bus:
 async def reclaim(bus: Bus, before_ms: int) -> int:
     """Let go of what is from before a time and consumed, and of figures that newer ones replaced; returns the bytes.
 
-    Only the floor of `flights` moves: that every group has consumed them is what removes the events.
+    Only the floor of `flights` moves: that every group has consumed them is what removes the events. What is younger
+    stays as it was declared, to be looked at.
     """
     age_ms = max(0, bus.engine.clock.now_ms() - before_ms)
     flights, rebooked = events.flights.definition(), events.rebooked.definition()
@@ -37,7 +38,10 @@ async def reclaim(bus: Bus, before_ms: int) -> int:
     await keep_newest(bus, events.carriers)
     await keep_newest(bus, events.boards)
     await keep_newest(bus, events.keys)
-    return await bus.admin.reclaim()
+    freed_bytes = await bus.admin.reclaim()
+    await bus.admin.alter(flights)
+    await bus.admin.alter(rebooked)
+    return freed_bytes
 
 
 async def keep_newest(bus: Bus, stream: Stream[S]) -> None:
