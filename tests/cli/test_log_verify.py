@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.cli.log_verify import Finding, Offsets, Verified, verify
-from isthmus.cli.log_walk import Store, Walk
+from isthmus.cli.log_walk import Piece, Store, Walk
 from isthmus.errors import FormatTooNew, NotAStore
 from isthmus.log import checkpoint, facts
 from isthmus.log.journal import merge_ranges
@@ -38,7 +38,7 @@ def readable(storage: Storage) -> dict[int, set[int]]:
     """The offsets that batches of valid groups hold, by partition."""
     offsets: dict[int, set[int]] = {index: set() for index in range(PARTITIONS)}
     for piece in Walk(Store.open(storage)):
-        if hasattr(piece, "group"):
+        if isinstance(piece, Piece):
             for _, view, _ in piece.group.entries():
                 for partition, base in view.placements:
                     offsets[partition & 0xFFFF].update(range(base, base + RECORDS))

@@ -164,7 +164,7 @@ class TestProcess:
             err = process.stderr.read()
 
             assert process.wait(PATIENCE_S) == 130
-            assert "1 events were published before this" in err
+            assert "1 event published before this" in err
 
     def test_the_last_line_reaches_a_pipe(self, orders: Cli) -> None:
         done = subprocess.run(

@@ -9,6 +9,7 @@ from isthmus.cli.output import (
     Progress,
     about,
     aligned,
+    counted,
     one_line,
     printable,
     shown,
@@ -44,6 +45,15 @@ def test_instants_are_iso_8601_in_utc() -> None:
     assert time_text(None) == "-"
     assert time_text(-1) == "-"
     assert time_text(2**62) == "-"
+
+
+def test_things_are_counted_in_words() -> None:
+    assert [counted(0, "event"), counted(1, "event"), counted(2_000, "event")] == [
+        "0 events",
+        "1 event",
+        "2,000 events",
+    ]
+    assert counted(3, "entry", "entries") == "3 entries"
 
 
 def test_what_could_command_a_terminal_is_written_out() -> None:

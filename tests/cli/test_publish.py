@@ -18,6 +18,7 @@ from isthmus.cli.publish import (
     key_of,
     parse_rate,
     records,
+    size_of,
 )
 from isthmus.definition import TopicConfig, TopicDefinition
 from isthmus.engines.connect import open_engine
@@ -226,6 +227,18 @@ class TestReading:
 
         for size in range(1, len(text) + 1):
             assert list(source(text, size)) == [b"one\n", b"two\r\n", b"three\rthree\n", b"\n", b"last"]
+
+    def test_how_far_it_is_can_be_told_of_a_file_and_not_of_a_pipe(self, tmp_path: Path) -> None:
+        path = tmp_path / "lines"
+        path.write_bytes(b"one\ntwo\n")
+
+        with path.open("rb") as file:
+            found = Source(file, 1 << 16)
+            positions = [(found.line, found.position) for _ in found]
+            size = size_of(file)
+
+        assert (positions, size) == ([(1, 4), (2, 8)], 8)
+        assert size_of(io.BytesIO(b"x")) is None
 
     def test_a_line_without_end_is_refused_before_it_fills_the_memory(self) -> None:
         class Endless(io.BytesIO):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isthmus.cli.base import Settings, confirmed, connected, group, pass_settings, run
-from isthmus.cli.output import Output, one_line, printable, time_text
+from isthmus.cli.output import Output, counted, one_line, printable, time_text
 from isthmus.cli.records import record_row, shortened, text_of
 from isthmus.cli.topics import DEAD_SUFFIX, queue_named
 from isthmus.views import DeadLetter, QueueView
@@ -124,8 +124,8 @@ def letter_row(letter: DeadLetter) -> dict[str, Any]:
 
 def _show_letter(letter: DeadLetter, out: Output, *, traceback: bool) -> None:
     place = f"{letter.topic}/{letter.partition}/{letter.record.offset}"
-    times = f"{letter.failed} time{'s' * (letter.failed != 1)}"
-    out.text(f"{place}  died {time_text(letter.died_ms)}, failed {times}, came from {one_line(letter.cause)}")
+    how = f"died {time_text(letter.died_ms)}, failed {counted(letter.failed, 'time')}"
+    out.text(f"{one_line(place)}  {how}, came from {one_line(letter.cause)}")
     out.text(f"  reason  {one_line(letter.reason)}")
     out.text(f"  key     {text_of(letter.record.key)}")
     out.text(f"  value   {shortened(text_of(letter.record.value))}")
@@ -160,7 +160,7 @@ def redrive(settings: Settings, name: str, count: int | None) -> None:
     if settings.json:
         settings.out.document({"queue": queue, "redriven": moved})
     else:
-        settings.out.text(f"sent {moved:,} dead letter{'s' * (moved != 1)} of {queue} back")
+        settings.out.text(f"sent {counted(moved, 'dead letter')} of {queue} back")
 
 
 async def _redrive(settings: Settings, name: str, count: int | None) -> tuple[str, int]:
@@ -186,11 +186,11 @@ def rm(settings: Settings, name: str, *, yes: bool) -> None:
     if settings.json:
         settings.out.document({"queue": queue, "removed": count})
     else:
-        settings.out.text(f"removed {count:,} dead letter{'s' * (count != 1)} of {queue}")
+        settings.out.text(f"removed {counted(count, 'dead letter')} of {queue}")
 
 
 async def _purge(settings: Settings, name: str, *, yes: bool) -> tuple[str, int]:
     async with connected(settings, write=True) as engine:
         queue = await resolved(engine.admin, name)
-        confirmed(f"Remove {waiting(queue):,} dead letters of {queue.name}?", yes=yes)
+        confirmed(f"Remove {counted(waiting(queue), 'dead letter')} of {queue.name}?", yes=yes)
         return queue.name, await engine.admin.purge(queue.name)

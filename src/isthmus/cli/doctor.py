@@ -15,7 +15,7 @@ import msgspec
 from isthmus import __version__
 from isthmus.cli.base import EXIT_FOUND, Settings, command, connected, pass_settings, run, sentence
 from isthmus.cli.dlq import dead_letter_queues, waiting
-from isthmus.cli.output import printable
+from isthmus.cli.output import counted, printable
 from isthmus.errors import IsthmusError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def reader_checks(found: Examined) -> Iterator[Check]:
     yield Check(
         "readers",
         "warn" if silent else "ok",
-        f"silent: {few(silent)}" if silent else f"{len(found.groups)} groups, none silent",
+        f"silent: {few(silent)}" if silent else f"{counted(len(found.groups), 'group')}, none silent",
         "a silent group no longer holds events; start its service, or `isthmus group rm` it" if silent else "",
     )
     dead = [(queue.name, waiting(queue)) for queue in dead_letter_queues(found.queues) if waiting(queue)]

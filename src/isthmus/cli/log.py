@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from isthmus.cli.base import EXIT_FOUND, Settings, confirmed, group, pass_settings, run
-from isthmus.cli.output import Output, printable, size_text, time_text
+from isthmus.cli.output import Output, counted, printable, size_text
 
 if TYPE_CHECKING:
     from isthmus.cli.log_verify import Finding, Verified
@@ -72,13 +72,14 @@ def show(found: "Verified", out: Output) -> None:
         out.document(found)
         return
     out.text(
-        f"{printable(found.directory)}: {found.segments} segments, {found.groups:,} groups, {found.entries:,} entries,"
-        f" {found.batches:,} batches, {found.records:,} records, {found.facts:,} facts, {size_text(found.bytes)}"
+        f"{printable(found.directory)}: {counted(found.segments, 'segment')}, {counted(found.groups, 'group')},"
+        f" {counted(found.entries, 'entry', 'entries')}, {counted(found.batches, 'batch', 'batches')},"
+        f" {counted(found.records, 'record')}, {counted(found.facts, 'fact')}, {size_text(found.bytes)}"
     )
     good = [seen for seen in found.checkpoints if seen.ok]
     out.text(
         f"format {found.format}, epoch {found.epoch}, journal to LSN {found.end_lsn:,}, durable to"
-        f" {found.durable_lsn:,}, {len(good)} valid checkpoints"
+        f" {found.durable_lsn:,}, {counted(len(good), 'valid checkpoint')}"
         + (f" (newest at LSN {good[0].applied_lsn:,})" if good and good[0].applied_lsn is not None else "")
         + (f"; in use by process {found.held_by}" if found.held_by is not None else "")
     )
@@ -279,6 +280,6 @@ def _tell(after: "Verified", before: "Verified", path: str, out: Output) -> None
         out.document(answer)
     else:
         show(after, out)
-        out.text(f"what was found at {time_text(before.last_append_ms)} and before is in {printable(path)}")
+        out.text(f"what was found is in {printable(path)}")
     if not after.ok:
         raise click.exceptions.Exit(EXIT_FOUND)

@@ -13,7 +13,7 @@ from typing import Final
 from isthmus.cli.base import sentence
 from isthmus.cli.doctor import Check, few
 from isthmus.cli.log_walk import Gap, Store, Walk
-from isthmus.cli.output import about, size_text, time_text
+from isthmus.cli.output import about, counted, size_text, time_text
 from isthmus.errors import IsthmusError
 from isthmus.limits import KIB, MIB, SEGMENT_BYTES_EMBEDDED
 from isthmus.log import checkpoint, facts
@@ -193,7 +193,8 @@ def _journal(store: Store) -> Iterator[Check]:
 
 
 def _journal_checks(segments: int, gaps: Sequence[Gap], walk: Walk, epoch: int) -> Iterator[Check]:
-    text = f"{segments} segments, epoch {epoch}, written to LSN {walk.end_lsn:,}, durable to {walk.durable_lsn:,}"
+    ends = f"written to LSN {walk.end_lsn:,}, durable to {walk.durable_lsn:,}"
+    text = f"{counted(segments, 'segment')}, epoch {epoch}, {ends}"
     if gaps:
         advice = "`isthmus log verify` names all that is damaged"
         yield Check("journal", "fail", f"{text}; damaged behind LSN {gaps[0].start:,}", advice)
@@ -227,6 +228,6 @@ def _set_aside(store: Store) -> Iterator[Check]:
     names = store.storage.list("quarantine")
     if names:
         advice = "files that were damaged or unknown at some opening; look at them, then remove them"
-        yield Check("quarantine", "warn", f"{len(names)} files: {few(names)}", advice)
+        yield Check("quarantine", "warn", f"{counted(len(names), 'file')}: {few(names)}", advice)
     else:
         yield Check("quarantine", "ok", "empty")

@@ -186,6 +186,11 @@ def about(ms: float) -> str:
     return f"{ms:.0f} ms"
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number of things: `1 event`, `2,000 events`, `3 entries`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def time_text(ms: int | None) -> str:
     """An instant in ISO 8601, UTC, with milliseconds; a dash for none and for what no calendar has."""
     if ms is None or ms < 0:

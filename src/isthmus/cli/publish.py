@@ -8,6 +8,7 @@ import asyncio
 import csv
 import os
 import re
+import stat
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ import click
 import msgspec
 
 from isthmus.cli.base import Settings, command, connected, pass_settings, run
-from isthmus.cli.output import Output, Progress, about
+from isthmus.cli.output import Output, Progress, about, counted
 from isthmus.errors import InvalidArgument, RequestError, UnknownQueue, Unsupported
 from isthmus.limits import BATCH_EVENTS_MAX, MIB, RECORD_BYTES_CEILING
 from isthmus.record import NO_HEADERS, Record
@@ -52,7 +53,9 @@ class BadLine(InvalidArgument):
     """A line of the input that cannot be an event. `published` events before it were acknowledged."""
 
     def __init__(self, line: int, reason: str, published: int = 0) -> None:
-        super().__init__(f"line {line}", f"{reason}; {published} events before it are published")
+        before = {0: "nothing was published", 1: "the event before it is published"}
+        told = before.get(published, f"the {published:,} events before it are published")
+        super().__init__(f"line {line}", f"{reason}; {told}")
         self.line, self.problem, self.published = line, reason, published
 
 
@@ -165,15 +168,25 @@ async def _publish(
         topic = await engine.admin.topic(dest)
         wanted = adopted(wanted, topic)
         timed = await _timed(engine, topic, delay, ttl)
-        with out.progress(f"publishing to {dest}", None, "events") as progress:
+        size = size_of(file)
+        with out.progress(f"publishing to {dest}", size, "events" if size is None else "bytes") as progress:
             sender = Sender(engine, dest, progress, rate, timed)
             try:
                 await sender.send_all(Source(file, READ_BYTES), wanted)
             except BaseException as error:
                 if not isinstance(error, BadLine):  # which says so itself
-                    out.note(f"{progress.done:,} events were published before this")
+                    out.note(f"{counted(sender.published, 'event')} published before this")
                 raise
-            _tell(out, topic, progress, sender)
+            _tell(out, topic, sender, progress.elapsed_ms)
+
+
+def size_of(file: BinaryIO) -> int | None:
+    """Bytes of a file, None for what has no end that is known."""
+    try:
+        status = os.fstat(file.fileno())
+    except UnsupportedOperation:  # bytes in memory
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def adopted(wanted: Wanted, topic: "TopicView") -> Wanted:
@@ -206,22 +219,22 @@ async def _timed(engine: "Engine", topic: "TopicView", delay: str | None, ttl: s
     return duration_ms(delay or "0s", "--delay"), duration_ms(ttl or "0s", "--ttl")
 
 
-def _tell(out: Output, topic: "TopicView", progress: Progress, sender: "Sender") -> None:
+def _tell(out: Output, topic: "TopicView", sender: "Sender", elapsed_ms: int) -> None:
     if out.json:
         out.document(
             {
                 "destination": topic.name,
-                "published": progress.done,
+                "published": sender.published,
                 "partitions": {str(at): count for at, count in sorted(sender.partitions.items())},
                 "durability": topic.config.level,
-                "elapsed_ms": progress.elapsed_ms,
+                "elapsed_ms": elapsed_ms,
             }
         )
         return
-    count = progress.done
+    count = sender.published
     out.text(
-        f"{count:,} event{'s' * (count != 1)} published to {topic.name} and acknowledged ({topic.config.level}) in"
-        f" {about(progress.elapsed_ms)}, {count * 1000 / progress.elapsed_ms:,.0f} a second"
+        f"{counted(count, 'event')} published to {topic.name} and acknowledged ({topic.config.level}) in"
+        f" {about(elapsed_ms)}, {count * 1000 / elapsed_ms:,.0f} a second"
     )
 
 
@@ -240,6 +253,7 @@ class Sender:
         self._rate = rate
         self._timed = timed
         self._began_ms = engine.clock.monotonic_ms()
+        self.published = 0
         self.partitions: dict[int, int] = {}
 
     async def send_all(self, source: "Source", wanted: Wanted) -> None:
@@ -252,8 +266,10 @@ class Sender:
         try:
             while (batch := await reader.next()) is not None:
                 await self._send(batch)
+                at = self.published if self._progress.total is None else source.position
+                self._progress.advance(at - self._progress.done)
         except BadLine as error:
-            raise BadLine(error.line, error.problem, self._progress.done) from error.__cause__
+            raise BadLine(error.line, error.problem, self.published) from error.__cause__
 
     def _batch_events(self) -> int:
         """With a rate, as many as fall into a twentieth of a second, so that they come evenly."""
@@ -261,7 +277,7 @@ class Sender:
 
     async def _send(self, batch: Sequence[Numbered]) -> None:
         if self._rate is not None:
-            due_ms = self._began_ms + int(self._progress.done * 1000 / self._rate)
+            due_ms = self._began_ms + int(self.published * 1000 / self._rate)
             await self._engine.clock.sleep_until(due_ms)
         try:
             await self._publish([each.record for each in batch])
@@ -275,7 +291,7 @@ class Sender:
     async def _publish(self, records: Sequence[Record]) -> None:
         for appended in await self._engine.publish(self._dest, records, self._attributes()):
             self.partitions[appended.partition] = self.partitions.get(appended.partition, 0) + appended.count
-        self._progress.advance(len(records))
+        self.published += len(records)
 
     def _attributes(self) -> "Attributes | None":
         from isthmus.engines.base import Attributes
@@ -332,9 +348,10 @@ def _answer(
 
 
 class Source:
-    """Lines of a file or pipe as they come. `drained` says that the next one would have to be waited for.
+    """Lines of a file or pipe as they come; `line` and `position` (bytes) say how far it is.
 
-    So what somebody types, or a slow program writes, is published when it is there and not when a batch is full.
+    `drained` says that the next line would have to be waited for: so what somebody types, or a slow program writes, is
+    published when it is there and not when a batch is full.
     """
 
     def __init__(self, file: BinaryIO, read_bytes: int) -> None:
@@ -344,6 +361,7 @@ class Source:
         self._rest = b""
         self._ended = False
         self.line = 0
+        self.position = 0
 
     @property
     def drained(self) -> bool:
@@ -354,7 +372,9 @@ class Source:
         """Lines with their ends, but for a last one without."""
         while self._lines or self._fill():
             self.line += 1
-            yield self._lines.pop()
+            line = self._lines.pop()
+            self.position += len(line)
+            yield line
 
     def _fill(self) -> bool:
         while not self._lines and not self._ended:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from isthmus.cli.base import Settings, confirmed, connected, group, pass_settings, run
-from isthmus.cli.output import time_text
+from isthmus.cli.output import counted, time_text
 from isthmus.cli.records import record_cells, record_row, shortened
 from isthmus.cli.topics import queue_named
 from isthmus.views import PeekedRecord
@@ -80,7 +80,7 @@ def purge(settings: Settings, name: str, *, yes: bool) -> None:
     if settings.json:
         settings.out.document({"queue": name, "purged": count})
     else:
-        settings.out.text(f"purged {count:,} event{'s' * (count != 1)} of {name}")
+        settings.out.text(f"purged {counted(count, 'event')} of {name}")
 
 
 async def purged(settings: Settings, name: str) -> int:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from isthmus.cli.base import Settings, command, confirmed, connected, pass_settings, run
-from isthmus.cli.output import Output, shown, size_text, span_text, time_text
+from isthmus.cli.output import Output, counted, shown, size_text, span_text, time_text
 from isthmus.definition import (
     BackoffPolicy,
     QueueConfig,
@@ -429,7 +429,7 @@ def create(
 def _described(made: TopicDefinition | QueueDefinition) -> str:
     kind = "queue" if isinstance(made, QueueDefinition) else "stream"
     config = made.topic if isinstance(made, QueueDefinition) else made.config
-    return f"{kind} {made.name} ({config.level}, {made.partitions} partition{'s' * (made.partitions != 1)})"
+    return f"{kind} {made.name} ({config.level}, {counted(made.partitions, 'partition')})"
 
 
 def stream_definition(name: str, asked: Asked, *, compact: bool) -> TopicDefinition:
