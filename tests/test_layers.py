@@ -64,7 +64,7 @@ ROOMS: Final = (
         "log.recovery",
         f"{LEAF} {PURE_LOG} log.storage log.scan log.segment log.commit log.promotion log.journal log.checkpoint",
     ),
-    Room("log.retention", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition"),
+    Room("log.retention", f"{LEAF} {PURE_LOG} log.storage log.segment log.commit log.journal log.partition"),
     Room("log.compaction", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition log.retention"),
     # Two lenses, which never see each other; what decides is pure and sees the leaf only.
     Room("lenses.stream.membership lenses.stream.assignor lenses.queue.changes", LEAF),
@@ -104,8 +104,12 @@ ROOMS: Final = (
     Room("client.*", f"{LEAF} {BATCH} {ENGINE_PORT} client.*"),
     # Several engines behind one port.
     Room("engines.base", f"{LEAF} {BATCH}"),
-    Room("engines.connect", f"{LEAF} engines.*"),
-    Room("engines.embedded", f"{LEAF} {ENGINE_PORT} broker.* lenses.* log.*"),
+    Room("engines.connect", f"{LEAF} engines.* broker.broker"),
+    Room(
+        "engines.embedded engines.embedded_admin",
+        f"{LEAF} {ENGINE_PORT} engines.embedded_admin broker.* lenses.* log.*",
+    ),
+    Room("engines.local", f"{LEAF} {ENGINE_PORT} engines.embedded engines.hop broker.broker log.storage"),
     Room("engines.native", f"{LEAF} {BATCH} {ENGINE_PORT} protocols.native.codec protocols.native.connection"),
     Room("engines.*", f"{LEAF} {BATCH} {ENGINE_PORT}"),
     # Commands.
@@ -297,7 +301,7 @@ def test_a_climbing_import_is_named_with_file_and_line(path: str, source: str, l
     ("path", "source"),
     [
         ("log/batch.py", "from isthmus.errors import InvalidBatch\nfrom isthmus import limits"),
-        ("log/partition.py", "from isthmus.log.journal import Journal"),
+        ("log/journal.py", "from isthmus.log.partition import Partition"),
         ("broker/broker.py", "from isthmus.lenses.queue.queue import Queue"),
         ("engines/embedded.py", "from isthmus.broker.broker import Broker"),
         ("client/app.py", "from isthmus.engines.connect import connect"),

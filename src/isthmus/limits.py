@@ -106,7 +106,7 @@ CHECKPOINT_SLICE_MS: Final = 1
 """The loop exports a checkpoint in slices of at most this."""
 
 SEAL_DEAD_BYTES_MIN: Final = 64 * KIB
-"""An active segment that is wholly dead is sealed when it holds this much: below, a new file costs more than it frees."""
+"""An active segment that is wholly dead is sealed when it holds this much: below, a new file costs more."""
 
 CLOCK_JUMP_MS: Final = 3_600_000
 CLOCK_STEADY_MS: Final = 600_000

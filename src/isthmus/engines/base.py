@@ -90,7 +90,11 @@ class Source(Protocol):
         """
 
     async def close(self) -> None:
-        """Leave: give back what is still held and wake a waiting `receive` (which returns [])."""
+        """Leave, and wake a waiting `receive` (which returns []).
+
+        What is still held is to be settled or released before: a stream group offers it to other members, a queue
+        when its leases run out.
+        """
 
 
 class Reader(Protocol):

@@ -42,12 +42,14 @@ async def open_engine(
 
     Raises:
         InvalidArgument: not an address, or a size that cannot be. Unsupported: an engine that comes later.
-        DirectoryInUse, NotAStore, FormatTooNew: see `Broker.open`.
+        DirectoryInUse, NotAStore, NoAccess, FormatTooNew: see `Broker.open`.
     """
     from isthmus.engines import local
 
     if segment_bytes is not None:
         options = local.with_segments_of(segment_bytes, options)
+    if "\0" in url:
+        raise InvalidArgument("url", "holds a null byte; remove it")
     parts = urlsplit(url)
     if parts.scheme in LATER:
         raise Unsupported(f"engine {parts.scheme}:// ({LATER[parts.scheme]})", "it comes in a later version")

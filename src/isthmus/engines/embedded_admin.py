@@ -1,17 +1,16 @@
 """Administration of a broker in the same process: the port's `Admin`. Each method looks up, asks, answers."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from isthmus.broker import describe, explain, redrive
+from isthmus.broker.access import Session
+from isthmus.broker.broker import Broker
 from isthmus.definition import QueueDefinition, TopicDefinition
 from isthmus.engines.base import Start
 from isthmus.errors import InvalidArgument, UnknownPartition, UnknownQueue
 from isthmus.lenses.queue.queue import Queue
 from isthmus.record import Leased
 from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView
-
-if TYPE_CHECKING:
-    from isthmus.engines.embedded import EmbeddedEngine
 
 REDRIVE_BATCH: Final = 256
 """Dead letters that are moved in one unit."""
@@ -20,10 +19,27 @@ REDRIVE_BYTES: Final = 4 * 1024 * 1024
 REDRIVE_LEASE_MS: Final = 60_000
 
 
+class Owner(Protocol):
+    """What administration asks of the engine that it belongs to."""
+
+    namespace: str
+
+    @property
+    def broker(self) -> Broker:
+        """The broker."""
+
+    @property
+    def session(self) -> Session:
+        """The engine's session."""
+
+    async def create(self, definition: TopicDefinition | QueueDefinition) -> None:
+        """Make it. Raises AlreadyExists."""
+
+
 class EmbeddedAdmin:
     """See `engines/base.py`."""
 
-    def __init__(self, engine: "EmbeddedEngine") -> None:
+    def __init__(self, engine: Owner) -> None:
         self._engine = engine
 
     async def topics(self) -> list[TopicView]:

@@ -4,7 +4,7 @@ It adds nothing and keeps nothing; what cannot hop (a clock's timers) stays on t
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, TypeVar, cast
 
 from isthmus.clock import Clock, SystemClock
@@ -111,10 +111,10 @@ class HoppingAdmin:
         self._inner = inner
         self._hop = hop
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, object]]:
         method = getattr(self._inner, name)
 
-        async def hopping(*args: Any, **kwargs: Any) -> Any:
+        async def hopping(*args: object, **kwargs: object) -> object:
             return await self._hop.to(method(*args, **kwargs))
 
         return hopping

@@ -241,7 +241,8 @@ class Leased(Fact, frozen=True, array_like=True, gc=False, tag=60):
 
 class Released(Fact, frozen=True, array_like=True, gc=False, tag=61):
     """Leases ended without settling: ready again at `due_ms` (wall clock; 0 is at once, -1 is never: it reached a limit
-    and is to be moved to the dead letters), with these counts."""
+    and is to be moved to the dead letters), with these counts.
+    """
 
     queue: int
     partition: int
@@ -254,8 +255,10 @@ class Released(Fact, frozen=True, array_like=True, gc=False, tag=61):
 
 
 class Settled(Fact, frozen=True, array_like=True, gc=False, tag=62):
-    """These offsets are done with for this queue: `why` is acked, rejected, expired, purged, trimmed, dead, or gap (there
-    is no record)."""
+    """These offsets are done with for this queue.
+
+    `why` is acked, rejected, expired, purged, trimmed, dead, or gap (there is no record).
+    """
 
     queue: int
     partition: int
@@ -268,7 +271,8 @@ class Settled(Fact, frozen=True, array_like=True, gc=False, tag=62):
 class LedgerState(Fact, frozen=True, array_like=True, gc=False, tag=63):
     """A slice of a queue's state in one partition, for checkpoints; docs/formats/ledger.md has `rows` and `counts`
     (the first slice has them, the others have none). `ages` are (offset, time in ms since 1970 UTC) rows: all below the
-    offset was there at that time."""
+    offset was there at that time.
+    """
 
     queue: int
     partition: int
