@@ -104,7 +104,7 @@ ROOMS: Final = (
     Room("client.*", f"{LEAF} {BATCH} {ENGINE_PORT} client.*"),
     # Several engines behind one port.
     Room("engines.base", f"{LEAF} {BATCH}"),
-    Room("engines.connect", f"{LEAF} engines.* broker.broker"),
+    Room("engines.connect", f"{LEAF} engines.*"),
     Room(
         "engines.embedded engines.embedded_admin",
         f"{LEAF} {ENGINE_PORT} engines.embedded_admin broker.* lenses.* log.*",
