@@ -112,6 +112,19 @@ class PositionMachine(RuleBasedStateMachine):
 
         assert {claim.offset for claim in claims} == self.waiting()
 
+    @precondition(lambda self: self.taken())
+    @rule(data=st.data())
+    def claim_and_see_another_fail_meanwhile(self, data: st.DataObject) -> None:
+        other = data.draw(st.sampled_from(self.taken()))
+        claims = self.position.claim(self.now_ms, ALL)
+
+        self.position.fail(self.log[other], self.now_ms)
+        self.postpone(other, self.failed.get(other, (0, 0))[0] + 1, self.now_ms)
+        standing = [claim.offset for claim in claims if self.position.stands(claim)]
+        self.position.unclaim(claims)
+
+        assert standing == [claim.offset for claim in claims if not self.blocked(claim.offset)]
+
     @rule()
     def find_a_claimed_record_gone(self) -> None:
         claims = self.position.claim(self.now_ms, 1)

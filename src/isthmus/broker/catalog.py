@@ -83,6 +83,9 @@ class Catalog:
         self.exchange_names: dict[Key, int] = {}
         self.group_names: dict[Key, int] = {}
         self.making: dict[tuple[str, str, str], Pending[Any]] = {}
+        # Who reads a topic, by its id: housekeeping asks for every topic, so nobody may look through all readers.
+        self._queues_on: dict[int, dict[int, None]] = {}
+        self._groups_on: dict[int, dict[int, None]] = {}
         self.next_id = 1
         self.next_producer = 1
         appliers: list[tuple[type[facts.Fact], Callable[[Any, int], None]]] = [
@@ -144,19 +147,21 @@ class Catalog:
         """The topic that a partition belongs to."""
         return self.topics.get(partition_id >> PARTITION_BITS)
 
+    def place_of(self, partition_id: int, offset: int) -> str:
+        """How an event is named in headers and by `explain`: topic/partition/offset."""
+        topic = self.topic_of(partition_id)
+        name = topic.name if topic is not None else str(partition_id >> PARTITION_BITS)
+        return f"{name}/{partition_id & (1 << PARTITION_BITS) - 1}/{offset}"
+
     def views_of(self, topic_id: int) -> list[facts.QueueSet]:
         """The queues that have a topic as their second source."""
-        return [declared for declared in self.queue_sets.values() if declared.view_of == topic_id]
+        found = (self.queue_sets[queue] for queue in self._queues_on.get(topic_id, ()))
+        return [declared for declared in found if declared.view_of == topic_id]
 
     def readers(self, topic: Topic) -> tuple[list[ConsumerGroup], list[Queue]]:
         """The declared readers of a topic: groups with a position in it, queues on it."""
-        ids = {partition.id for partition in topic.partitions}
-        groups = [group for group in self.groups.values() if not ids.isdisjoint(group.positions)]
-        queues = [
-            self.queues[key]
-            for key, declared in self.queue_sets.items()
-            if topic.id in (declared.topic, declared.view_of)
-        ]
+        groups = [self.groups[group] for group in self._groups_on.get(topic.id, ())]
+        queues = [self.queues[queue] for queue in self._queues_on.get(topic.id, ()) if queue in self.queues]
         return groups, queues
 
     def name_of(self, partition_id: int) -> tuple[str, str, int, bytes] | None:
@@ -191,9 +196,9 @@ class Catalog:
 
     def _feed_queues(self, topic_id: int) -> None:
         """A topic has more partitions: the queues on it take from them too."""
-        for key, declared in self.queue_sets.items():
-            if topic_id in (declared.topic, declared.view_of) and key in self.queues:
-                for source in self._sources_of(declared):
+        for key in self._queues_on.get(topic_id, ()):
+            if key in self.queues:
+                for source in self._sources_of(self.queue_sets[key]):
                     self.queues[key].add_source(source)
 
     def _topic_removed(self, fact: facts.TopicRemoved, _lsn: int) -> None:
@@ -201,10 +206,11 @@ class Catalog:
         if topic is None:
             return
         self.topic_names.pop((topic.set.namespace, topic.set.name), None)
+        groups = self._groups_on.pop(topic.id, {})
         for partition in topic.partitions:
             self._journal.remove_partition(partition.id)
-            for group in self.groups.values():
-                group.forget(partition.id)
+            for group in groups:
+                self.groups[group].forget(partition.id)
         for exchange in self.exchanges.values():
             for row in [row for row in exchange.bindings if row[0] == fact.id]:
                 del exchange.bindings[row]
@@ -213,6 +219,8 @@ class Catalog:
         self.next_id = max(self.next_id, fact.id + 1)
         self.queue_names[fact.namespace, fact.name] = fact.id
         self.queue_sets[fact.id] = fact
+        for topic in _topics_of(fact):
+            self._queues_on.setdefault(topic, {})[fact.id] = None
         known = self.queues.get(fact.id)
         if known is not None:
             known.reconfigure(fact.config)
@@ -224,6 +232,8 @@ class Catalog:
         if declared is None:
             return
         self.queue_names.pop((declared.namespace, declared.name), None)
+        for topic in _topics_of(declared):
+            _discard(self._queues_on, topic, fact.id)
         queue = self.queues.pop(fact.id, None)
         if queue is not None:
             queue.close()
@@ -241,7 +251,9 @@ class Catalog:
 
     def _binding_set(self, fact: facts.BindingSet, _lsn: int) -> None:
         exchange = self.exchanges.get(fact.exchange)
-        if exchange is not None:
+        if exchange is not None and fact.topic in self.topics:
+            # To the end, also when it is there: then a replay over a later state ends in the same order.
+            exchange.bindings.pop((fact.topic, fact.key), None)
             exchange.bindings[fact.topic, fact.key] = None
 
     def _binding_removed(self, fact: facts.BindingRemoved, _lsn: int) -> None:
@@ -259,6 +271,8 @@ class Catalog:
         group = self.groups.pop(fact.id, None)
         if group is not None:
             self.group_names.pop((group.namespace, group.name), None)
+            for partition in group.positions:
+                _discard(self._groups_on, partition >> PARTITION_BITS, fact.id)
 
     def _ids_used(self, fact: facts.IdsUsed, _lsn: int) -> None:
         self.next_id = max(self.next_id, fact.next_id)
@@ -268,11 +282,15 @@ class Catalog:
         group = self.groups.get(fact.group)
         if group is not None and fact.partition in self._journal.partitions:
             group.apply(fact)
+            self._groups_on.setdefault(fact.partition >> PARTITION_BITS, {})[fact.group] = None
 
     def _position_removed(self, fact: facts.PositionRemoved, _lsn: int) -> None:
         group = self.groups.get(fact.group)
         if group is not None:
             group.forget(fact.partition)
+            topic = fact.partition >> PARTITION_BITS
+            if not any(partition >> PARTITION_BITS == topic for partition in group.positions):
+                _discard(self._groups_on, topic, fact.group)
 
     def _dedup_state(self, fact: facts.DedupState, _lsn: int) -> None:
         topic = self.topics.get(fact.topic)
@@ -306,3 +324,15 @@ class Catalog:
             yield from group.facts()
         for queue in list(self.queues.values()):
             yield from queue.facts()
+
+
+def _topics_of(declared: facts.QueueSet) -> list[int]:
+    """The topics that a queue takes from."""
+    return [declared.topic] if declared.view_of is None else [declared.topic, declared.view_of]
+
+
+def _discard(index: dict[int, dict[int, None]], key: int, member: int) -> None:
+    members = index.get(key, {})
+    members.pop(member, None)
+    if not members:
+        index.pop(key, None)

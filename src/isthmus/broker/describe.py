@@ -5,7 +5,10 @@ import uuid
 from isthmus.broker.catalog import Catalog, Topic
 from isthmus.clock import Clock
 from isthmus.lenses.queue.queue import Queue
+from isthmus.lenses.stream import assignor
+from isthmus.lenses.stream.membership import MembershipView
 from isthmus.lenses.stream.offsets import ConsumerGroup
+from isthmus.lenses.stream.position import Progress
 from isthmus.log.partition import Partition
 from isthmus.views import GroupPartitionView, GroupView, PartitionView, QueueView, TopicView
 
@@ -72,27 +75,15 @@ async def queue_view(catalog: Catalog, queue: Queue) -> QueueView:
 def group_view(catalog: Catalog, group: ConsumerGroup, clock: Clock, uptime_ms: int) -> GroupView:
     """A group with its positions and members."""
     members = group.members.describe()
-    rows = []
-    silent = False
-    for topic in sorted(catalog.topics.values(), key=lambda each: each.name):
-        for partition in topic.partitions:
-            progress = group.progress(partition)
-            if progress is None:
-                continue
-            silent = silent or group.is_silent(clock.now_ms(), uptime_ms, topic.set.config.silent_ms)
-            done = sum(end - start for start, end in progress.done)
-            rows.append(
-                GroupPartitionView(
-                    topic=topic.name,
-                    partition=partition.index,
-                    floor=progress.floor,
-                    done_above=done,
-                    retrying=len(progress.attempts),
-                    high_watermark=partition.high_watermark,
-                    lag=partition.high_watermark - progress.floor - done,
-                    member=None,
-                )
-            )
+    owners = _owners(members)
+    topics = {topic.id: topic for key in group.positions if (topic := catalog.topic_of(key)) is not None}
+    silent = any(group.is_silent(clock.now_ms(), uptime_ms, topic.set.config.silent_ms) for topic in topics.values())
+    rows = [
+        _position_view(topic, partition, progress, owners.get((topic.name, partition.index)))
+        for topic in sorted(topics.values(), key=lambda each: each.name)
+        for partition in topic.partitions
+        if (progress := group.progress(partition)) is not None
+    ]
     return GroupView(
         name=group.name,
         namespace=group.namespace,
@@ -104,3 +95,28 @@ def group_view(catalog: Catalog, group: ConsumerGroup, clock: Clock, uptime_ms: 
         partitions=tuple(rows),
         lag=sum(row.lag for row in rows),
     )
+
+
+def _position_view(topic: Topic, partition: Partition, progress: Progress, member: str | None) -> GroupPartitionView:
+    done = sum(end - start for start, end in progress.done)
+    return GroupPartitionView(
+        topic=topic.name,
+        partition=partition.index,
+        floor=progress.floor,
+        done_above=done,
+        retrying=len(progress.attempts),
+        high_watermark=partition.high_watermark,
+        lag=partition.high_watermark - progress.floor - done,
+        member=member,
+    )
+
+
+def _owners(members: MembershipView) -> dict[tuple[str, int], str]:
+    """Which member has which partition, as far as assignments can be read: those of foreign assignors are opaque."""
+    if members.protocol != assignor.PROTOCOL:
+        return {}
+    return {
+        partition: member.member
+        for member in members.members
+        for partition in assignor.decode_assignment(member.assignment)
+    }

@@ -4,7 +4,7 @@ It scans what segments still hold, from the event's own entry on, and interprets
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from isthmus.broker.catalog import Catalog
@@ -41,14 +41,12 @@ def life_of(journal: Journal, catalog: Catalog, partition: Partition, offset: in
     if not 0 <= offset < partition.high_watermark:
         raise OffsetOutOfRange(offset, partition.log_start, partition.high_watermark)
     steps: list[LifeStep] = []
-    topic = catalog.topic_of(partition.id)
-    name = f"{topic.name if topic is not None else partition.id}/{partition.index}/{offset}"
+    name = catalog.place_of(partition.id, offset)
     for entry in _entries(journal, partition.id, offset):
         if entry.view.kind == form.RECORDS:
-            steps += _record_steps(entry, partition.id, offset, name)
+            steps += _record_steps(catalog, entry, partition.id, offset, name)
         else:
-            step = _fact_step(catalog, facts.decode(entry.payload), partition.id, offset, entry)
-            steps += [step] if step is not None else []
+            steps += _fact_steps(catalog, entry, partition.id, offset)
     if offset < partition.log_start and not any(step.what == "trimmed" for step in steps):
         steps.append(
             LifeStep(lsn=-1, time_ms=0, what="trimmed", who="retention", detail=f"log start {partition.log_start}")
@@ -57,14 +55,20 @@ def life_of(journal: Journal, catalog: Catalog, partition: Partition, offset: in
 
 
 def _entries(journal: Journal, partition: int, offset: int) -> Iterator[_Entry]:
-    for segment in tuple(journal.segments):
-        bounds = segment.bounds(partition) if segment.may_hold(partition) else None
-        if bounds is not None and bounds[1] <= offset:
-            # Facts about an offset come after its record.
-            continue
+    for segment in _segments(journal, partition, offset):
         for group in _groups(segment):
             for lsn, view, payload in group.entries():
                 yield _Entry(lsn, group.header.time_ms, view, payload)
+
+
+def _segments(journal: Journal, partition: int, offset: int) -> Sequence[Segment]:
+    """From the one with the record on: facts about an offset come after it. All, when the record is gone."""
+    segments = tuple(journal.segments)
+    for at, segment in enumerate(segments):
+        bounds = segment.bounds(partition) if segment.may_hold(partition) else None
+        if bounds is not None and bounds[1] > offset:
+            return segments[at:] if bounds[0] <= offset else segments
+    return segments
 
 
 def _groups(segment: Segment) -> Iterator[Group]:
@@ -73,7 +77,7 @@ def _groups(segment: Segment) -> Iterator[Group]:
         yield from segment.groups()
 
 
-def _record_steps(entry: _Entry, partition: int, offset: int, name: str) -> Iterator[LifeStep]:
+def _record_steps(catalog: Catalog, entry: _Entry, partition: int, offset: int, name: str) -> Iterator[LifeStep]:
     header = batches.header(entry.payload)
     for place, base in entry.view.placements:
         if place == partition and base <= offset <= base + header.last_offset_delta:
@@ -82,8 +86,8 @@ def _record_steps(entry: _Entry, partition: int, offset: int, name: str) -> Iter
             who = f"principal {entry.view.principal}" if entry.view.principal else "local"
             yield LifeStep(lsn=entry.lsn, time_ms=entry.time_ms, what="published", who=who, detail=detail)
             return
-    if entry.view.flags & form.ENTRY_ATTRIBUTES or header.count:
-        yield from _copies(entry, name)
+    if entry.view.flags & form.ENTRY_ATTRIBUTES:
+        yield from _copies(catalog, entry, name)
 
 
 def _find(batch: bytes, offset: int) -> StoredRecord | None:
@@ -101,24 +105,22 @@ def _about(record: StoredRecord) -> str:
     return ", ".join(parts)
 
 
-def _copies(entry: _Entry, name: str) -> Iterator[LifeStep]:
-    """Records elsewhere that name this one as their cause: dead letters, redriven copies, outputs."""
-    if name.encode() not in entry.payload and not batches.header(entry.payload).compression != "none":
+def _copies(catalog: Catalog, entry: _Entry, name: str) -> Iterator[LifeStep]:
+    """Records elsewhere that name this one as their cause: dead letters and redriven copies."""
+    if name.encode() not in entry.payload and batches.header(entry.payload).compression == "none":
         return
-    place, base = entry.view.placements[0]
-    for record in batches.decode(batches.place(entry.payload, base, 0)):
-        cause = header_value(record.headers, CAUSE)
-        if cause is not None and cause.decode(errors="replace") == name:
-            detail = f"as offset {record.offset} of partition {place}"
-            yield LifeStep(lsn=entry.lsn, time_ms=entry.time_ms, what="copied", who="broker", detail=detail)
+    for place, base in entry.view.placements:
+        for record in batches.decode(batches.place(entry.payload, base, 0)):
+            if header_value(record.headers, CAUSE) == name.encode():
+                detail = f"to {catalog.place_of(place, record.offset)}"
+                yield LifeStep(lsn=entry.lsn, time_ms=entry.time_ms, what="copied", who="broker", detail=detail)
 
 
-def _fact_step(catalog: Catalog, fact: facts.AnyFact, partition: int, offset: int, entry: _Entry) -> LifeStep | None:
-    told = _tell(catalog, fact, partition, offset)
-    if told is None:
-        return None
-    what, who, detail = told
-    return LifeStep(lsn=entry.lsn, time_ms=entry.time_ms, what=what, who=who, detail=detail)
+def _fact_steps(catalog: Catalog, entry: _Entry, partition: int, offset: int) -> Iterator[LifeStep]:
+    told = _tell(catalog, facts.decode(entry.payload), partition, offset)
+    if told is not None:
+        what, who, detail = told
+        yield LifeStep(lsn=entry.lsn, time_ms=entry.time_ms, what=what, who=who, detail=detail)
 
 
 def _inside(ranges: Iterable[tuple[int, int]], offset: int) -> bool:
@@ -154,7 +156,8 @@ def _tell_commit(catalog: Catalog, fact: facts.Committed, offset: int) -> tuple[
         if failed_offset == offset:
             return "failed", name, f"{failures} failures, again at {due_ms} ms"
     if offset < fact.floor or offset in RangeSet(fact.done):
-        return "done", name, f"generation {fact.generation}"
+        by = f"generation {fact.generation}" if fact.generation >= 0 else "no member: a start, a seek or a lone reader"
+        return "done", name, by
     return None
 
 
@@ -164,12 +167,12 @@ def _queue(catalog: Catalog, queue_id: int) -> str:
 
 
 def first_of_each(steps: list[LifeStep]) -> list[LifeStep]:
-    """A group states its whole position with each commit: keep the first time that it said "done" of this event."""
-    seen: set[tuple[str, str, str]] = set()
+    """A group states its whole position with each commit: keep what it said of this event for the first time."""
+    last: dict[str, tuple[str, str]] = {}
     kept = []
     for step in steps:
-        key = (step.what, step.who, "" if step.what == "done" else step.detail)
-        if key not in seen:
-            seen.add(key)
+        said = step.what, "" if step.what == "done" else step.detail
+        if step.what not in {"done", "failed"} or last.get(step.who) != said:
             kept.append(step)
+        last[step.who] = said
     return kept

@@ -22,7 +22,7 @@ from isthmus.errors import (
     UnknownTopic,
 )
 from isthmus.lenses.stream import assignor
-from isthmus.lenses.stream.membership import Join, Joined, Sync
+from isthmus.lenses.stream.membership import NO_GENERATION, Join, Joined, Sync
 from isthmus.lenses.stream.offsets import ConsumerGroup, committed, fact_bytes
 from isthmus.lenses.stream.position import Position, Progress
 from isthmus.limits import SHUTDOWN_MS
@@ -248,7 +248,7 @@ class Member:
         progress = Progress(await self._first_offset(partition), (), ())
         await self._broker.journal.room()
         unit = self._broker.journal.unit()
-        self._state(unit, partition, progress)
+        self._state(unit, partition, progress, NO_GENERATION)
         await unit.submit()
         return progress
 
@@ -371,7 +371,7 @@ class Member:
 
         def reserve() -> None:
             change()
-            self._state(unit, owned.partition, owned.position.progress())
+            self._state(unit, owned.partition, owned.position.progress(), self._generation)
             _wake(self._grown)
             _wake(self._asked)
 
@@ -385,9 +385,9 @@ class Member:
         if not mine or not all(owned.position.holds(record.offset) for record in records):
             raise StaleGeneration(self._group.name, self._generation, members.generation)
 
-    def _state(self, unit: Unit, partition: Partition, progress: Progress) -> None:
+    def _state(self, unit: Unit, partition: Partition, progress: Progress, generation: int) -> None:
         now_ms = self._clock.now_ms()
-        fact = committed(self._group, partition, progress, generation=self._generation, now_ms=now_ms)
+        fact = committed(self._group, partition, progress, generation=generation, now_ms=now_ms)
         unit.fact(fact)
         self._group.reserve(fact)
         self._group.active_ms = now_ms

@@ -95,15 +95,20 @@ class Owned:
 
     async def _read_again(self, claims: Sequence[Claim]) -> list[StoredRecord]:
         """The records of claims, each batch read once; what is no longer there is settled by that."""
-        found: list[StoredRecord] = []
+        found: dict[int, StoredRecord] = {}
         left = deque(claims)
         try:
             while left:
-                found += self._among(left, await self._batch_at(left[0].offset))
+                found |= self._among(left, await self._batch_at(left[0].offset))
         except BaseException:
             self.position.unclaim([claim for claim in claims if self.position.holds(claim.offset)])
             raise
-        return found
+        # While the disk was read, an earlier record of the same key may have failed.
+        too_early = [claim for claim in claims if claim.offset in found and not self.position.stands(claim)]
+        self.position.unclaim(too_early)
+        for claim in too_early:
+            del found[claim.offset]
+        return list(found.values())
 
     async def _batch_at(self, offset: int) -> BatchAt | None:
         if offset < self.partition.log_start:
@@ -114,17 +119,17 @@ class Owned:
             return None
         return found[0] if found else None
 
-    def _among(self, left: deque[Claim], batch: BatchAt | None) -> list[StoredRecord]:
+    def _among(self, left: deque[Claim], batch: BatchAt | None) -> dict[int, StoredRecord]:
         """What of `left` a batch owns, which is at least the first of them; without a batch the first one is gone."""
         end_offset = batch.end_offset if batch is not None else left[0].offset + 1
         records: dict[int, StoredRecord] = {}
         if batch is not None:
             records = {record.offset: record for record in batches.decode(batch.data, from_offset=left[0].offset)}
-        found = []
+        found = {}
         while left and left[0].offset < end_offset:
             offset = left.popleft().offset
             if offset in records:
-                found.append(records[offset])
+                found[offset] = records[offset]
             else:
                 self.position.skip(offset)
         return found

@@ -178,7 +178,7 @@ class Position:
     def claim(self, now_ms: int, count: int) -> list[Claim]:
         """Take up to `count` offsets to read and hand out again: freed ones, and failed ones whose time has come.
 
-        Each must then be handed out, or given to `skip` or `unclaim`.
+        Each must then be handed out if it still `stands`, or given to `skip` or `unclaim`.
         """
         found: list[Claim] = []
         while len(found) < count and self.has_ready:
@@ -194,8 +194,13 @@ class Position:
             found.append(Claim(offset, self._keys.get(offset)))
         return sorted(found, key=_offset_of)
 
+    def stands(self, claim: Claim) -> bool:
+        """Whether no earlier record of its key has failed since the claim (I3)."""
+        lane = self._lanes.get(claim.key) if claim.key is not None else None
+        return lane is None or not lane.failed or lane.failed[0] >= claim.offset
+
     def unclaim(self, claims: Iterable[Claim]) -> None:
-        """These were claimed and could not be read: they are offered again."""
+        """These were claimed and not handed out: they are offered again."""
         for offset, key in claims:
             self._taken.discard(offset)
             self._return(offset, key)
