@@ -65,6 +65,7 @@ class QueueWorld:
         self._ids = [(OWN | at, 0, True, "jobs") for at in range(partitions)]
         self._ids += [(SHARED | at, view_start, False, "orders") for at in range(shared)]
         self.letters: list[Dead] = []
+        self.also: int | None = None
         self.journal: Journal
         self.queue: Queue
 
@@ -90,6 +91,8 @@ class QueueWorld:
             Source(journal.add_partition(number, self.level), start, own, topic)
             for number, start, own, topic in self._ids
         ]
+        if self.also is not None:
+            journal.add_partition(self.also, self.level)
         self.queue = Queue(QUEUE, "jobs", self.config, sources, journal, clock)
         for fact in (facts.Leased, facts.Released, facts.Settled, facts.LedgerState):
             journal.register(fact, self.queue.apply)

@@ -10,6 +10,7 @@ from isthmus.clock import SystemClock
 from isthmus.errors import Closed, InvalidBatch, Overloaded, StorePoisoned
 from isthmus.lenses.queue import handout, ledger
 from isthmus.log import batch as batches
+from isthmus.log import facts
 from isthmus.log.storage import RealStorage
 from support.faulty_storage import WRITES, Fault, FaultyStorage
 from support.queues import QueueWorld, offsets, record
@@ -168,6 +169,17 @@ async def test_records_of_older_segments_come_from_the_disk(disk: QueueWorld) ->
         seen += offsets(found)
 
     assert seen == list(range(1_200))
+
+
+async def test_records_that_were_trimmed_unasked_are_passed_over_before_that_is_written(disk: QueueWorld) -> None:
+    await disk.fill(10)
+    unit = disk.journal.unit()
+    unit.fact(facts.Trimmed(disk.partition().id, 4, "repair", 0))
+    await unit.submit()
+
+    assert offsets(await disk.lease(1)) == [4]
+
+    assert disk.queue.counts().trimmed == 4
 
 
 async def test_several_consumers_share_a_cold_read(disk: QueueWorld) -> None:

@@ -213,6 +213,18 @@ def test_a_dying_record_blocks_its_key_until_it_is_buried() -> None:
     assert taken(desk) == [1]
 
 
+def test_a_dying_record_does_not_block_what_is_before_it() -> None:
+    desk = Desk(QueueConfig(ordered=True, failed_max=1))
+    desk.publish(seen(b"a", due_ms=1_000), seen(b"a"), seen(b"a"))
+    desk.take(1)
+    desk.land()
+    desk.release(desk.ledger.held(1, 2), failures=1)
+    desk.land()
+    desk.now_ms = 1_000
+
+    assert taken(desk) == [0]
+
+
 def test_a_run_of_one_key_goes_out_at_once() -> None:
     desk = Desk(ORDERED)
     desk.publish(seen(b"a"), seen(b"b"), seen(b"a"), seen(b"a"), seen(b"b"))
