@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Literal
 
-from isthmus.errors import AccessDenied, InvalidArgument, Overloaded
+from isthmus.errors import AccessDenied, Closed, InvalidArgument, Overloaded
 from isthmus.limits import PENDING_BYTES_MAX
 
 Operation = Literal["create", "alter", "remove", "describe", "publish", "read", "consume", "commit", "administer"]
@@ -72,8 +72,11 @@ class Session:
         self._on_end: list[Callable[[], None]] = []
 
     def on_end(self, callback: Callable[[], None]) -> None:
-        """Call back when the session ends."""
-        self._on_end.append(callback)
+        """Call back when the session ends; at once when it has."""
+        if self.ended:
+            callback()
+        else:
+            self._on_end.append(callback)
 
     def end(self) -> None:
         """Tell those who asked; idempotent."""
@@ -102,6 +105,13 @@ class Access:
         return Session(self._sessions, principal, LOCAL_ID, credit_bytes)
 
     def check(self, session: Session, operation: Operation, resource: str) -> None:
-        """Raises AccessDenied unless the session's principal may do that."""
-        if session.ended or session.principal != LOCAL:
+        """Say whether a session's principal may do that.
+
+        Raises:
+            Closed: the session has ended.
+            AccessDenied: it may not.
+        """
+        if session.ended:
+            raise Closed("the session")
+        if session.principal != LOCAL:
             raise AccessDenied(session.principal, operation, resource)
