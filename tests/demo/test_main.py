@@ -7,7 +7,7 @@ import pytest
 
 from isthmus.demo import main
 from isthmus.demo.main import Options, directory, run
-from isthmus.errors import InvalidArgument
+from isthmus.errors import InvalidArgument, InvariantError
 from support.flights import first_rows
 from support.source import TESTS
 
@@ -65,3 +65,13 @@ def test_one_wrong_figure_ends_the_demo_with_an_error(
     assert code == 1
     assert "\n1 of " in said
     assert "figures are wrong" in said
+
+
+@pytest.mark.process
+def test_a_computation_that_fails_ends_everything_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "REFERENCE", "json.tool")  # which does not know what it is asked
+
+    with pytest.raises(InvariantError, match=r"json\.tool ended"):
+        run(Options(dir=tmp_path / "data"))

@@ -97,7 +97,13 @@ async def perform(place: Path, flights: Path, rows: int, speed: float | None, sh
     if speed is not None:
         arguments += ["--speed", str(speed)]
     lives = Lives(arguments, rows, shown)
-    (expected, burst), _ = await asyncio.gather(beside(flights), lives.live())
+    try:
+        async with asyncio.TaskGroup() as group:
+            computing = group.create_task(beside(flights))
+            await lives.live()
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None  # whatever else failed, failed for this
+    expected, burst = computing.result()
     shown.say("looking at what is there")
     return judge(await look(place, lives, burst), expected)
 

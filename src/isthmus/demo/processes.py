@@ -18,8 +18,12 @@ LINE_BYTES_MAX = 1 << 20
 @asynccontextmanager
 async def process(module: str, *arguments: str) -> AsyncGenerator[asyncio.subprocess.Process]:
     """A module of the demo in a process of its own, which does not outlive the block. Its stderr is ours."""
+    # In a session of its own, so that Ctrl-C reaches the demo alone, which then ends its processes in good order.
     started = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *arguments), stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES_MAX
+        *(sys.executable, "-m", module, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        limit=LINE_BYTES_MAX,
+        start_new_session=True,
     )
     try:
         yield started
