@@ -4,7 +4,9 @@ Fixtures live beside the tests that use them, or in tests/support/.
 """
 
 import os
+from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A shared machine may stall for seconds: slowness is not what these tests are about. With CI set hypothesis repeats the
@@ -14,3 +16,20 @@ settings.load_profile("isthmus")
 
 # An address in the developer's shell must not lead a test to a real broker.
 os.environ.pop("ISTHMUS_URL", None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much the suites tried that count what they try (`record_property`), and with which seeds."""
+    counts: Counter[str] = Counter()
+    seeds: set[str] = set()
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        for what, count in getattr(report, "user_properties", ()) if getattr(report, "when", "") == "call" else ():
+            if what == "seed":
+                seeds.add(str(count))
+            elif isinstance(count, int):
+                counts[what] += count
+    if counts:
+        terminalreporter.section("tried")
+        terminalreporter.write_line(", ".join(f"{count:,} {what}" for what, count in sorted(counts.items())))
+        if seeds:
+            terminalreporter.write_line(f"seeds {', '.join(sorted(seeds, key=lambda seed: (len(seed), seed)))}")

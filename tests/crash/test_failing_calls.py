@@ -11,7 +11,7 @@ import pytest
 
 from isthmus.errors import RequestError, StorageError
 from support.faulty_storage import SYNCS, Effect, Fault
-from support.log_scenarios import SCENARIOS, Scenario, walk
+from support.log_scenarios import SCENARIOS, Scenario
 from support.log_world import JournalWorld, verify
 from support.sim_storage import SimStorage, Variant
 
@@ -22,13 +22,15 @@ LIVES: Final[dict[str, Scenario]] = {
     for name in (
         "one_record_at_a_time",
         "many_units_in_one_group",
+        "fan_out",
         "written_below_synced",
         "checkpoints",
         "trimming_and_removal",
+        "stopping_and_opening",
         "killed",
         "topics_that_come_and_go",
     )
-} | {"walk": walk(3)}
+}
 """Lives that meet every kind of call, and none that fails calls itself."""
 
 Record = Callable[[str, object], None]
