@@ -12,7 +12,7 @@ from isthmus.engines.base import Engine
 from isthmus.errors import InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
-    from isthmus.broker.broker import BrokerOptions
+    from isthmus.engines.local import BrokerOptions
 
 LATER = {
     "kafka": "Apache Kafka",
