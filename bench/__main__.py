@@ -5,7 +5,7 @@ slow: only for one that could not be measured.
 """
 
 import argparse
-import datetime
+import datetime as dt
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ def main() -> None:
 
 def run(asked: argparse.Namespace) -> int:
     settings = Settings(asked.dir, asked.rounds, asked.full)
-    on = {"machine": machine(), "revision": revision(), "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    on = {"machine": machine(), "revision": revision(), "date": dt.datetime.now(dt.UTC).date().isoformat()}
     if not asked.json:
         print(f"{on['machine']}; revision {on['revision']}; medians of {settings.rounds} rounds")
     found: list[Outcome] = []

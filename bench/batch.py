@@ -1,19 +1,21 @@
 """What a record costs in the record batch format: microseconds a record to encode and decode, by batch size.
 
-No disk is involved, so no durability stands beside the figures. Run with `python -m bench.batch`; the best of
-several rounds is printed, because whatever else the machine does only adds.
+No disk is involved, so no durability stands beside the figures.
 """
 
 import timeit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from bench.harness import US, Row, Settings, row
 from isthmus.log.batch import check, decode, encode, encode_headers, place
 from isthmus.record import Record
 
+SUBJECT: Final = "batch"
+CONSTANT: Final = "one header block"
 NOW_MS: Final = 1_357_000_000_000
 SIZES: Final = (1, 10, 100, 1_000)
-ROUNDS: Final = 15
+REPEAT: Final = 5
 RECORDS_A_ROUND: Final = 10_000
 ENCODE_US_MAX: Final = 0.8
 DECODE_US_MAX: Final = 1.0
@@ -38,35 +40,35 @@ def distinct(count: int) -> list[Record]:
     ]
 
 
-def best_us(call: Callable[[], object], records: int) -> float:
-    """Microseconds a record of the fastest round."""
+def us_each(call: Callable[[], object], records: int, settings: Settings) -> list[float]:
+    """Microseconds a record, in each round the best of some repetitions: whatever else the machine does only adds."""
     calls = max(1, RECORDS_A_ROUND // records)
-    return min(timeit.repeat(call, number=calls, repeat=ROUNDS)) / (calls * records) * 1e6
+    bests = (min(timeit.repeat(call, number=calls, repeat=REPEAT)) for _ in range(settings.rounds))
+    return [best / (calls * records) * 1e6 for best in bests]
 
 
-def row(name: str, records: Sequence[Record], compression: str = "none") -> tuple[float, float]:
+def both(name: str, records: Sequence[Record], settings: Settings, compression: str = "none") -> Iterator[Row]:
+    """Encoding and decoding of one batch; the bars are for a thousand records as the library publishes them."""
     batch = encode(records, now_ms=NOW_MS, compression=compression)
     assert len(decode(batch)) == len(records)
-    encoded = best_us(lambda: encode(records, now_ms=NOW_MS, compression=compression), len(records))
-    decoded = best_us(lambda: decode(batch), len(records))
-    print(f"{name:<24} {len(records):>7} {len(batch):>9} {encoded:>10.2f} {decoded:>10.2f}")
-    return encoded, decoded
+    calls: dict[str, tuple[Callable[[], object], float]] = {
+        "encode": (lambda: encode(records, now_ms=NOW_MS, compression=compression), ENCODE_US_MAX),
+        "decode": (lambda: decode(batch), DECODE_US_MAX),
+    }
+    for what, (call, most) in calls.items():
+        bar = most if name == CONSTANT and len(records) == SIZES[-1] else None
+        note = f"{len(batch):,} bytes a batch"
+        took = us_each(call, len(records), settings)
+        yield row(SUBJECT, f"{what}, {len(records):,} records, {name}", "no disk", took, US, bar=bar, note=note)
 
 
-def main() -> None:
-    print(f"{'records':<24} {'a batch':>7} {'bytes':>9} {'encode µs':>10} {'decode µs':>10}")
+def rows(settings: Settings) -> Iterator[Row]:
     for count in SIZES:
-        encoded, decoded = row("constant header block", constant(count))
-    row("own timestamps", stamped(SIZES[-1]))
-    row("own header blocks", distinct(SIZES[-1]))
-    row("gzip", constant(SIZES[-1]), "gzip")
-    print(f"bar for {SIZES[-1]} records {'':>23} {ENCODE_US_MAX:>10.2f} {DECODE_US_MAX:>10.2f}", end="  ")
-    print("held" if encoded <= ENCODE_US_MAX and decoded <= DECODE_US_MAX else "MISSED")
-
+        yield from both(CONSTANT, constant(count), settings)
+    yield from both("own timestamps", stamped(SIZES[-1]), settings)
+    yield from both("own headers", distinct(SIZES[-1]), settings)
+    yield from both("gzip", constant(SIZES[-1]), settings, "gzip")
     batch = encode(constant(100), now_ms=NOW_MS)
-    print(f"a foreign batch of 100 records: check {best_us(lambda: check(batch), 1):.2f} µs", end=", ")
-    print(f"place {best_us(lambda: place(batch, 1_000_000, 3), 1):.2f} µs")
-
-
-if __name__ == "__main__":
-    main()
+    yield row(SUBJECT, "check a foreign batch of 100", "no disk", us_each(lambda: check(batch), 1, settings), US)
+    placed = us_each(lambda: place(batch, 1_000_000, 3), 1, settings)
+    yield row(SUBJECT, "place a foreign batch of 100", "no disk", placed, US)

@@ -64,9 +64,7 @@ async def grow(settings: Settings) -> dict[str, dict[int, list[float]]]:
 
 def rows(settings: Settings) -> Iterator[Row]:
     for what, by_size in asyncio.run(grow(settings)).items():
-        base: Row | None = None
-        for size, values in by_size.items():
-            found = row(SUBJECT, f"{what}, {size:,} events", "fsync", values, US)
-            base = base or found
-            yield found
-        yield row(SUBJECT, f"{what}, last of first", "fsync", [found.value / base.value], "x", bar=FLAT)
+        found = [row(SUBJECT, f"{what}, {size:,} events", "fsync", values, US) for size, values in by_size.items()]
+        yield from found
+        ratio = found[-1].value / found[0].value
+        yield row(SUBJECT, f"{what}, last of first", "fsync", [ratio], "x", bar=FLAT)

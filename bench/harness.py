@@ -8,7 +8,6 @@ import contextlib
 import gc
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -17,10 +16,11 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+T = TypeVar("T")
 Level = Literal["fsync", "written", "memory", "none", "no disk"]
 """How durable a figure is: on disk, with the operating system, in this process, in its own terms; or no disk in it."""
 
@@ -29,7 +29,6 @@ RESULTS: Final = Path(__file__).resolve().parent / "results"
 MS: Final = "ms"
 RATE: Final = "/s"
 US: Final = "µs"
-BUSY_TURN_S: Final = 0.001
 
 
 class Settings(Struct, frozen=True):
@@ -116,15 +115,34 @@ def store(settings: Settings) -> Generator[str]:
         shutil.rmtree(path)
 
 
-async def seconds(work: Callable[[], Awaitable[object]]) -> float:
+class Took(NamedTuple):
+    """Seconds by the clock, and of processor time in all threads of this process."""
+
+    wall: float
+    cpu: float
+
+
+async def timed(work: Callable[[], Awaitable[object]]) -> Took:
     """How long it took. Garbage is collected before, so that nobody pays for what others left."""
     gc.collect()
-    start = time.perf_counter()
+    cpu, start = time.process_time(), time.perf_counter()
     await work()
-    return time.perf_counter() - start
+    return Took(time.perf_counter() - start, time.process_time() - cpu)
 
 
-def run_rounds(settings: Settings, work: Callable[[], Coroutine[Any, Any, float]]) -> list[float]:
+async def seconds(work: Callable[[], Awaitable[object]]) -> float:
+    """How long it took by the clock."""
+    return (await timed(work)).wall
+
+
+def rates(subject: str, name: str, level: Level, count: int, rounds: Sequence[Took], **options: Any) -> Row:
+    """A row of events a second, with the processor time of one: what a busy machine takes away shows between them."""
+    cpu_us = statistics.median(took.cpu for took in rounds) / count * 1e6
+    note = ", ".join(filter(None, (f"{cpu_us:.2f} µs CPU each", options.pop("note", ""))))
+    return row(subject, name, level, [count / took.wall for took in rounds], RATE, note=note, **options)
+
+
+def run_rounds(settings: Settings, work: Callable[[], Coroutine[Any, Any, T]]) -> list[T]:
     """Run a round on a loop of its own as often as asked; the first is a warm-up and does not count."""
     return [asyncio.run(work()) for _ in range(settings.rounds + 1)][1:]
 
@@ -134,11 +152,13 @@ def run_rounds(settings: Settings, work: Callable[[], Coroutine[Any, Any, float]
 
 def machine() -> str:
     """One line about what it ran on."""
-    cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if "model name" in line), platform.machine())
+    cpu = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if "model name" in line), platform.machine()
+    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} x {cpu}, {memory:.0f} GiB, {platform.system()} {platform.release()},"
-        f" Python {platform.python_version()}"
+        f" Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
     )
 
 
@@ -163,11 +183,6 @@ def resident_bytes(pid: int | str = "self") -> tuple[int, int]:
     """Resident memory of a process now and at its highest; (0, 0) where /proc does not tell."""
     found = dict(line.split(":", 1) for line in _lines(f"/proc/{pid}/status") if line.startswith("Vm"))
     return tuple(int(found.get(name, "0 kB").split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
-
-
-def peak_bytes() -> int:
-    """The most that this process has had resident."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def child(module: str, *arguments: str, **options: Any) -> "subprocess.Popen[str]":

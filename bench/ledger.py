@@ -8,7 +8,7 @@ import gc
 from collections.abc import Iterator
 from typing import Final
 
-from bench.flights import Departed, flights, queue
+from bench.flights import flights, queue
 from bench.harness import Row, Settings, pieces, resident_bytes, row, store
 from bench.throughput import publish_all
 from isthmus import connect
@@ -88,4 +88,6 @@ def rows(settings: Settings) -> Iterator[Row]:
                 return await waiting_mib(bus)
 
     yield row(SUBJECT, "leased message, resident", "fsync", [asyncio.run(leased())], "B", note="every second one")
-    yield row(SUBJECT, f"{WAITING:,} queued messages, resident", "fsync", [asyncio.run(waiting())], "MiB")
+    yield row(
+        SUBJECT, f"{WAITING:,} queued messages, resident", "fsync", [asyncio.run(waiting())], "MiB", note="nobody takes"
+    )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from bench.flights import Departed, flights, queue, stream
-from bench.harness import RATE, Row, Settings, pieces, row, run_rounds, seconds, store
+from bench.harness import Row, Settings, Took, pieces, rates, run_rounds, store, timed
 from isthmus import App, connect
 from isthmus.client.bus import Bus
 from isthmus.client.destination import Destination
@@ -55,22 +55,24 @@ async def publish_nowait(bus: Bus, dest: Destination[Departed], events: list[Dep
 def publish_rows(settings: Settings) -> Iterator[Row]:
     events = flights(range(EVENTS))
 
-    def rate(partitions: int, callers: int | None) -> list[float]:
-        async def once() -> float:
+    def rate(partitions: int, callers: int | None) -> list[Took]:
+        async def once() -> Took:
             dest = stream(partitions)
             with store(settings) as path:
                 async with connect(path) as bus:
                     await bus.declare(dest)
                     work = publish_all(bus, dest, events, callers) if callers else publish_nowait(bus, dest, events)
-                    return EVENTS / await seconds(lambda: work)
+                    return await timed(lambda: work)
 
         return run_rounds(settings, once)
 
     lists = f"publish, lists of {CALL:,}"
-    yield row(SUBJECT, f"{lists}, {CALLERS} callers", "fsync", rate(1, CALLERS), RATE, bar=PUBLISH_MIN)
-    yield row(SUBJECT, f"{lists}, {CALLERS} callers, 6 partitions", "fsync", rate(6, CALLERS), RATE, bar=PUBLISH_MIN)
-    yield row(SUBJECT, f"{lists}, 1 caller", "fsync", rate(1, 1), RATE, note="waits for each sync")
-    yield row(SUBJECT, "publish_nowait, event by event", "fsync", rate(1, None), RATE)
+    yield rates(SUBJECT, f"{lists}, {CALLERS} callers", "fsync", EVENTS, rate(1, CALLERS), bar=PUBLISH_MIN)
+    yield rates(
+        SUBJECT, f"{lists}, {CALLERS} callers, 6 partitions", "fsync", EVENTS, rate(6, CALLERS), bar=PUBLISH_MIN
+    )
+    yield rates(SUBJECT, f"{lists}, 1 caller", "fsync", EVENTS, rate(1, 1), note="waits for each sync")
+    yield rates(SUBJECT, "publish_nowait, event by event", "fsync", EVENTS, rate(1, None))
 
 
 # ---- read --------------------------------------------------------------------------------------------------------
@@ -93,23 +95,25 @@ async def read_each(bus: Bus, dest: Destination[Departed]) -> None:
 def read_rows(settings: Settings) -> Iterator[Row]:
     events = flights(range(EVENTS))
 
-    def rate(read: Any, *, reopened: bool = False) -> list[float]:
-        async def once() -> float:
+    def rate(read: Any, *, reopened: bool = False) -> list[Took]:
+        async def once() -> Took:
             dest = stream()
             with store(settings) as path:
                 async with connect(path) as bus:
                     await publish_all(bus, dest, events)
                     if not reopened:
-                        return EVENTS / await seconds(lambda: read(bus, dest))
+                        return await timed(lambda: read(bus, dest))
                 async with connect(path) as bus:
                     await bus.declare(dest)
-                    return EVENTS / await seconds(lambda: read(bus, dest))
+                    return await timed(lambda: read(bus, dest))
 
         return run_rounds(settings, once)
 
-    yield row(SUBJECT, "read, chunks, newest (in memory)", "fsync", rate(read_chunks), RATE, bar=READ_MIN)
-    yield row(SUBJECT, "read, chunks, store reopened", "fsync", rate(read_chunks, reopened=True), RATE, bar=READ_MIN)
-    yield row(SUBJECT, "read, message by message", "fsync", rate(read_each), RATE)
+    yield rates(SUBJECT, "read, chunks, newest (in memory)", "fsync", EVENTS, rate(read_chunks), bar=READ_MIN)
+    yield rates(
+        SUBJECT, "read, chunks, store reopened", "fsync", EVENTS, rate(read_chunks, reopened=True), bar=READ_MIN
+    )
+    yield rates(SUBJECT, "read, message by message", "fsync", EVENTS, rate(read_each))
 
 
 # ---- queue -------------------------------------------------------------------------------------------------------
@@ -124,33 +128,37 @@ async def take_all(bus: Bus, dest: Any, count: int, size: int) -> None:
 
 
 def queue_rows(settings: Settings) -> Iterator[Row]:
-    def rate(count: int, size: int, callers: int = 1) -> list[float]:
+    def rate(count: int, size: int, callers: int = 1) -> list[Took]:
         events = flights(range(count))
 
-        async def once() -> float:
+        async def once() -> Took:
             dest = queue()
             with store(settings) as path:
                 async with connect(path) as bus:
                     await publish_all(bus, dest, events)
-                    work = [lambda: take_all(bus, dest, count // callers, size)] * callers
-                    return count / await seconds(lambda: asyncio.gather(*(one() for one in work)))
+                    share = count // callers
+                    return await timed(
+                        lambda: asyncio.gather(*(take_all(bus, dest, share, size) for _ in range(callers)))
+                    )
 
         return run_rounds(settings, once)
 
-    yield row(SUBJECT, "queue, take 1,000 and acknowledge", "fsync", rate(QUEUED, 1_000), RATE, bar=QUEUE_MIN)
-    yield row(SUBJECT, "queue, take 100 and acknowledge", "fsync", rate(QUEUED, 100), RATE)
-    yield row(SUBJECT, "queue, take 100, 8 takers", "fsync", rate(QUEUED // 1_000 * 800, 100, 8), RATE)
-    yield row(SUBJECT, "queue, take 1 and acknowledge", "fsync", rate(1_000, 1), RATE)
+    yield rates(SUBJECT, "queue, take 1,000 and acknowledge", "fsync", QUEUED, rate(QUEUED, 1_000), bar=QUEUE_MIN)
+    yield rates(SUBJECT, "queue, take 100 and acknowledge", "fsync", QUEUED, rate(QUEUED, 100))
+    yield rates(
+        SUBJECT, "queue, take 100, 8 takers", "fsync", QUEUED // 1_000 * 800, rate(QUEUED // 1_000 * 800, 100, 8)
+    )
+    yield rates(SUBJECT, "queue, take 1 and acknowledge", "fsync", 1_000, rate(1_000, 1))
 
 
 # ---- handlers ----------------------------------------------------------------------------------------------------
 
 
 def app_rows(settings: Settings) -> Iterator[Row]:
-    def rate(count: int, kind: str) -> list[float]:
+    def rate(count: int, kind: str) -> list[Took]:
         events = flights(range(count))
 
-        async def once() -> float:
+        async def once() -> Took:
             with store(settings) as path:
                 dest, done = stream(), asyncio.Event()
                 app, counted = App(path), [0]
@@ -186,12 +194,14 @@ def app_rows(settings: Settings) -> Iterator[Row]:
                         await app.start()
                         await done.wait()
 
-                    took = await seconds(handle)
+                    took = await timed(handle)
                     await app.stop()
-                    return count / took
+                    return took
 
         return run_rounds(settings, once)
 
-    yield row(SUBJECT, "stream handler, one event a call", "fsync", rate(QUEUED, "one"), RATE, note="with its start")
-    yield row(SUBJECT, "stream handler, lists of 1,000", "fsync", rate(QUEUED, "list"), RATE, note="with its start")
-    yield row(SUBJECT, "queue handler, 8 workers", "fsync", rate(QUEUED, "queue"), RATE, note="with its start")
+    yield rates(
+        SUBJECT, "stream handler, one event a call", "fsync", QUEUED, rate(QUEUED, "one"), note="with its start"
+    )
+    yield rates(SUBJECT, "stream handler, lists of 1,000", "fsync", QUEUED, rate(QUEUED, "list"), note="with its start")
+    yield rates(SUBJECT, "queue handler, 8 workers", "fsync", QUEUED, rate(QUEUED, "queue"), note="with its start")
