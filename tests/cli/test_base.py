@@ -1,6 +1,7 @@
 """Which broker, which exit code, which sentence."""
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from isthmus.errors import (
     ProtocolError,
     UnknownTopic,
 )
+from support.cli import on_a_terminal
 
 
 class TestAddress:
@@ -138,3 +140,22 @@ def test_without_a_terminal_only_yes_means_yes() -> None:
     base.confirmed("Remove it?", yes=True)
     with pytest.raises(click.UsageError, match="--yes"):
         base.confirmed("Remove it?", yes=False)
+
+
+@pytest.mark.parametrize(("typed", "code", "said"), [("y\n", 0, "done"), ("n\n", 3, "nothing was changed")])
+def test_at_a_terminal_somebody_is_asked(typed: str, code: int, said: str) -> None:
+    program = (
+        "from isthmus.cli.base import command, confirmed\n"
+        "from isthmus.cli.main import cli\n"
+        "@command('ask')\n"
+        "def ask(): confirmed('Remove it?', yes=False); print('done')\n"
+        "cli.get_command = lambda *_: ask\n"
+        "cli.main(['ask'])\n"
+    )
+
+    ended, drawn = on_a_terminal([sys.executable, "-c", program], typed)
+
+    assert ended == code
+    assert "Remove it? [y/N]" in drawn
+    assert said in drawn
+    assert "Traceback" not in drawn

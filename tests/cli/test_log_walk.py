@@ -63,6 +63,18 @@ async def test_a_file_that_ends_early_leaves_a_gap_up_to_the_next(storage: Memor
     assert gap.end == following == after.lsn
 
 
+async def test_a_file_that_goes_before_it_is_read_is_a_gap_and_noted(storage: MemoryStorage) -> None:
+    store = Store.open(storage)
+    (name, first), (_, following) = store.segments()[1:3]
+    walk = Walk(store)
+    storage.unlink(name)
+
+    _, gap, _ = _around_the_gap(list(walk))
+
+    assert gap == Gap("", first, first, following)
+    assert walk.vanished == [name]
+
+
 async def test_behind_the_last_group_there_may_be_a_torn_one(storage: MemoryStorage) -> None:
     store = Store.open(storage)
     name, first = store.segments()[-1]

@@ -75,6 +75,13 @@ def test_the_version_is_told() -> None:
 
 
 class TestUsage:
+    @pytest.mark.parametrize("args", [[], ["log"]])
+    def test_a_name_alone_is_answered_with_its_help(self, args: list[str]) -> None:
+        result = CliRunner().invoke(cli, args)
+
+        assert result.exit_code == 2
+        assert result.stderr.startswith("Usage: isthmus" if not args else "Usage: isthmus log")
+
     @pytest.mark.parametrize(
         "args",
         [["nonsense"], ["--nonsense"], ["log", "nonsense"], ["tail"], ["ls", "--nonsense"], ["ls", "too", "many"]],

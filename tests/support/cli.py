@@ -92,14 +92,15 @@ def started(command: list[str], *, cwd: Path | None = None, **more: str) -> subp
     )
 
 
-def on_a_terminal(command: list[str], **more: str) -> tuple[int, str]:
-    """Run a process whose stdout and stderr are a terminal of 100 columns; its exit code and what it drew."""
+def on_a_terminal(command: list[str], typed: str = "", **more: str) -> tuple[int, str]:
+    """Run a process at a terminal of 100 columns where somebody types; its exit code and what it drew."""
     ours, theirs = os.openpty()
     size = {"COLUMNS": "100", "LINES": "40", "TERM": "xterm"}
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment(**size, **more)
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**size, **more)
     ) as process:
         os.close(theirs)
+        os.write(ours, typed.encode())
         drawn = b""
         with suppress(OSError):  # EIO: the other side has closed it
             while data := os.read(ours, 65_536):

@@ -179,13 +179,15 @@ def confirmed(question: str, *, yes: bool) -> None:
 
     Raises:
         UsageError: nobody is there to be asked.
-        Abort: the answer is no.
+        Exit: the answer is no.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Nobody can be asked here: say so with --yes")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        click.echo("nothing was changed", err=True)
+        raise click.exceptions.Exit(EXIT_REFUSED)
 
 
 # ---- engines -------------------------------------------------------------------------------------------------------
@@ -281,6 +283,8 @@ def report(error: BaseException, settings: Settings) -> int:
     out = settings.out
     if settings.json:
         out.error_document(error_fields(error, code))
+    elif isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)  # the whole help, for who has typed the name alone
     else:
         out.error(sentence(error) + _hint(error))
     return code

@@ -130,7 +130,9 @@ def show_lag(groups: Sequence[GroupView], topic: str | None, out: Output) -> Non
 @click.option("--to", required=True, metavar="WHERE", help="earliest, latest, an offset, a time, or an age as -1h.")
 @pass_settings
 def seek(settings: Settings, name: str, topic: str, to: str) -> None:
-    """Move a group without running members to another place of a stream, to read again or to pass over.
+    """Move a group to another place of a stream, to read again or to pass over.
+
+    The group must have no running members.
 
     Examples:
       isthmus --dir ./data group seek billing orders --to -1h
@@ -159,7 +161,9 @@ async def _seek(settings: Settings, name: str, topic: str, to: str) -> list[tupl
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_settings
 def rm(settings: Settings, name: str, *, yes: bool) -> None:
-    """Forget a group without running members, with its positions. No event is removed by that.
+    """Forget a group with its positions. No event is removed by that.
+
+    The group must have no running members.
 
     Example:
       isthmus --dir ./data group rm old-report --yes
