@@ -45,7 +45,7 @@ class Times:
                 self._coarsen()
 
     def _coarsen(self) -> None:
-        """Join rows that fit the double resolution. Of a row only the end is known: it began up to a resolution before."""
+        """Join rows that fit the double resolution. A row's end is known; it began up to a resolution before."""
         lsns, ends_ms, first_end_ms = array("q"), array("q"), 0
         for lsn, end_ms in zip(self._lsns, self._ends_ms, strict=True):
             if lsns and end_ms < first_end_ms + self._resolution_ms:
