@@ -4,6 +4,7 @@ An engine that is opened on another event loop than the broker's gets a proxy th
 """
 
 import asyncio
+import os
 from dataclasses import dataclass, field, replace
 
 from isthmus.broker.broker import Broker, BrokerOptions
@@ -14,6 +15,9 @@ from isthmus.engines.hop import HoppingEngine
 from isthmus.errors import Closed, InvalidArgument
 from isthmus.limits import SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN
 from isthmus.log.storage import MemoryStorage, RealStorage, Storage
+
+
+__all__ = ["BrokerOptions", "open_directory", "open_memory"]
 
 
 @dataclass
@@ -39,6 +43,9 @@ class Shared:
 
 _shared: dict[object, Shared] = {}
 """By (device, inode) of the directory, or by the name of a memory store."""
+
+# The brokers of a forked process stay with the parent: whoever opens one in the child opens its own.
+os.register_at_fork(after_in_child=_shared.clear)
 
 
 def with_segments_of(segment_bytes: int, options: BrokerOptions | None) -> BrokerOptions:
