@@ -16,7 +16,6 @@ from isthmus.errors import Closed, InvalidArgument
 from isthmus.limits import SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN
 from isthmus.log.storage import MemoryStorage, RealStorage, Storage
 
-
 __all__ = ["BrokerOptions", "open_directory", "open_memory"]
 
 
