@@ -367,6 +367,17 @@ class NotAStore(StorageError):
         self.directory, self.reason = directory, reason
 
 
+class NoAccess(StorageError):
+    """The operating system does not let this process use the directory."""
+
+    def __init__(self, directory: str, cause: str) -> None:
+        super().__init__(
+            f"{directory} cannot be used: {cause}; give this user the right to write there, on a file system that is"
+            " mounted for writing. Nothing was changed"
+        )
+        self.directory, self.cause = directory, cause
+
+
 class Damaged(StorageError):
     """Bytes that were acknowledged as durable are no longer there as they were written."""
 

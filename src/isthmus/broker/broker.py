@@ -4,6 +4,7 @@ Methods that change something return a `Pending` that is done when the change is
 door can keep it and answer in order; methods that wait for data are coroutines. All run on one event loop.
 """
 
+import errno
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from isthmus.errors import (
     InvalidArgument,
     Overloaded,
     RecordTooLarge,
+    StorageFull,
     UnknownPartition,
     Unsupported,
 )
@@ -82,9 +84,16 @@ class Broker:
         """Open the store and begin housekeeping.
 
         Raises:
-            DirectoryInUse, NotAStore, FormatTooNew: nothing was changed.
+            DirectoryInUse, NotAStore, NoAccess, FormatTooNew: nothing was changed.
+            StorageFull: there is no room for what an opening writes.
         """
-        self.report = await open_journal(self.journal, read_only=read_only, accept_loss=accept_loss)
+        try:
+            self.report = await open_journal(self.journal, read_only=read_only, accept_loss=accept_loss)
+        except BaseException as error:
+            self.storage.unlock()  # so that the same process can try again
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(self.storage.directory, self.options.journal.segment_bytes) from error
+            raise
         self.opened_ms = self.clock.monotonic_ms()
         for queue in self.catalog.queues.values():
             queue.recovered()
