@@ -7,7 +7,7 @@ from isthmus.cli.log_walk import Names, Store
 from isthmus.errors import InvalidArgument
 from isthmus.log import facts
 from isthmus.log.storage import MemoryStorage
-from support.stores import RECORDS, flip, make_store, partition_id
+from support.stores import RECORDS, StoreMaker, flip, make_store, partition_id
 
 
 @pytest.fixture
@@ -65,6 +65,31 @@ async def test_what_is_gone_is_a_line_of_its_own(storage: MemoryStorage) -> None
     assert gap["lsn"] <= 20_000 < gap["lsn_end"]
     assert len(dumping.gaps) == 1
     assert "DAMAGE" in row_text(gap)
+
+
+async def test_what_was_removed_or_given_up_is_no_damage(storage: MemoryStorage) -> None:
+    large = MemoryStorage()
+    await make_store(large)
+    (first, _), (_, end) = Store.open(large).segments()[:2]
+    flip(large, first, 100_000)
+    before = Dump(Store.open(large), Filter())
+    list(before.rows())
+    (gap,) = before.gaps
+    async with StoreMaker(large) as maker:
+        await maker.fact(facts.LossAccepted(((gap.start, gap.end),), 1_000, "gone"))
+    lost = Dump(Store.open(large), Filter())
+    lost_rows = [row for row in lost.rows() if row["kind"] == "lost"]
+    async with StoreMaker(large) as maker:
+        await maker.fact(facts.SegmentsRemoved(((0, end),)))
+    large.unlink(first)
+    removed = Dump(Store.open(large), Filter())
+    removed_rows = [row for row in removed.rows() if row["kind"] == "removed"]
+
+    assert (lost.gaps, removed.gaps) == ([], [])
+    assert [(row["lsn"], row["lsn_end"]) for row in lost_rows] == [(gap.start, gap.end)]
+    assert [(row["lsn"], row["lsn_end"]) for row in removed_rows] == [(0, end)]
+    assert "accepted" in row_text(lost_rows[0])
+    assert "removed up to LSN" in row_text(removed_rows[0])
 
 
 async def test_a_batch_is_one_line_of_text(storage: MemoryStorage) -> None:

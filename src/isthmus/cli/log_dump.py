@@ -5,6 +5,7 @@ is for.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -15,6 +16,8 @@ from isthmus.errors import InvalidArgument, InvalidBatch, StorageError
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, facts
 from isthmus.log import format as form
+from isthmus.log.journal import merge_ranges
+from isthmus.log.recovery import subtract
 
 FLAGS: Final = (
     (form.ENTRY_ATTRIBUTES, "attributes"),
@@ -43,6 +46,7 @@ class Dump:
     def __init__(self, store: Store, wanted: Filter) -> None:
         self._store = store
         self._wanted = wanted
+        self._known: tuple[list[tuple[int, int]], list[tuple[int, int]]] | None = None
         self.gaps: list[Gap] = []
 
     def rows(self) -> Iterator[Row]:
@@ -52,25 +56,61 @@ class Dump:
         until = self._wanted.until_lsn
         for found in walk:
             if isinstance(found, Gap):
-                if found.tail and found.start >= walk.durable_lsn:
-                    continue
-                self.gaps.append(found)
-                yield {"lsn": found.start, "time_ms": None, "kind": "gap", "file": found.file, "lsn_end": found.end}
+                yield from self._gap(found, walk)
                 continue
             if until is not None and found.lsn >= until:
                 return
             yield from self._group(found)
 
+    def _gap(self, gap: Gap, walk: Walk) -> Iterator[Row]:
+        """What is not there: removed on purpose, given up, or damage; the facts that say so may come much later."""
+        end = min(gap.end, walk.durable_lsn) if gap.tail else gap.end
+        if end <= gap.start:
+            return
+        if self._known is None:
+            self._known = self._accounted()
+        removed, accepted = self._known
+        kept = subtract((gap.start, end), removed)
+        lost = [part for whole in kept for part in subtract(whole, accepted)]
+        self.gaps += [gap._replace(start=start, end=stop) for start, stop in lost]
+        kinds = dict.fromkeys(subtract((gap.start, end), kept), "removed")
+        kinds |= {part: "lost" for whole in kept for part in subtract(whole, lost)}
+        kinds |= dict.fromkeys(lost, "gap")
+        for (start, stop), kind in sorted(kinds.items()):
+            yield {"lsn": start, "time_ms": None, "kind": kind, "file": gap.file, "lsn_end": stop}
+
+    def _accounted(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """LSN ranges that were removed on purpose, and those that an operator gave up."""
+        removed: list[tuple[int, int]] = []
+        accepted: list[tuple[int, int]] = []
+        for fact in self._all_facts():
+            if isinstance(fact, facts.SegmentsRemoved):
+                removed += fact.ranges
+            elif isinstance(fact, facts.LossAccepted):
+                accepted += fact.ranges
+        return merge_ranges(removed), merge_ranges(accepted)
+
+    def _all_facts(self) -> Iterator[facts.AnyFact]:
+        yield from self._checkpointed()
+        for found in Walk(self._store):
+            for entry in entries(found.group) if isinstance(found, Piece) else ():
+                with suppress(StorageError):  # told where it stands
+                    if entry.view.kind == form.FACT:
+                        yield facts.decode(entry.payload)
+
     def _learn_names(self) -> None:
         """Names come first in the life of a store, which the dump may not begin with."""
+        for fact in self._checkpointed():
+            self._store.names.learn(fact)
+
+    def _checkpointed(self) -> Iterator[facts.AnyFact]:
         for name in checkpoint.listed(self._store.storage):
             try:
                 found = checkpoint.load(self._store.storage, self._store.checksums, name)
             except OSError:
-                # Only names are wanted of it; `verify` is what judges checkpoints.
+                # Only what it knows of names and gaps is wanted; `verify` is what judges checkpoints.
                 continue
-            for fact in found.facts() if found is not None else ():
-                self._store.names.learn(fact)
+            yield from found.facts() if found is not None else ()
 
     def _group(self, piece: Piece) -> Iterator[Row]:
         wanted = self._wanted
@@ -165,6 +205,10 @@ def _rest(row: Row) -> str:
             return one_line(f"{row['fact']} " + " ".join(f"{name}={_value(value)}" for name, value in fields.items()))
         case "gap":
             return f"DAMAGE: bytes {row['lsn']} to {row['lsn_end']} are gone ({row['file'] or 'file missing'})"
+        case "removed":
+            return f"removed up to LSN {row['lsn_end']}: nothing in it was needed any more"
+        case "lost":
+            return f"lost up to LSN {row['lsn_end']}, and the loss was accepted"
         case _:
             return one_line(f"unreadable: {row['what']}")
 
