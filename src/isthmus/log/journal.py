@@ -11,6 +11,8 @@ Invariants:
 
 import asyncio
 import contextlib
+import os
+import weakref
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +26,7 @@ from isthmus.definition import Level
 from isthmus.errors import (
     Closed,
     Damaged,
+    ForkedBroker,
     OffsetOutOfRange,
     Overloaded,
     ReadOnly,
@@ -116,7 +119,8 @@ class Journal:
         self.time_ms = 0
         self.pending_bytes = 0
         self.space = commit.Space()
-        self.error: StorePoisoned | None = None
+        self.error: StorePoisoned | ForkedBroker | None = None
+        _journals.add(self)
         self.closed = False
         self.cache = TailCache(self.options.tail_cache_bytes)
         self.index_cache = IndexCache(limits.INDEX_CACHE_BYTES)
@@ -261,7 +265,7 @@ class Journal:
         return Unit(self)
 
     def check_open(self) -> None:
-        """Raises what stands against writing: StorePoisoned, Closed, Damaged, ReadOnly."""
+        """Raises what stands against writing: StorePoisoned, ForkedBroker, Closed, Damaged, ReadOnly."""
         if self.error is not None:
             raise self.error
         if self.closed:
@@ -721,3 +725,15 @@ def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         elif start < end:
             merged.append((start, end))
     return merged
+
+
+_journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    """In a forked child, where no commit thread lives: whoever would wait for one is told instead."""
+    for journal in list(_journals):
+        journal.error = ForkedBroker(journal.storage.directory)
+
+
+os.register_at_fork(after_in_child=_disown_all)
