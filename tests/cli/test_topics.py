@@ -7,7 +7,9 @@ import pytest
 
 from isthmus.cli.topics import differences, keeps
 from isthmus.definition import QueueConfig, TopicConfig
+from isthmus.log.storage import RealStorage
 from support.cli import Cli
+from support.stores import flip
 
 DAY_MS = 86_400_000
 
@@ -159,6 +161,16 @@ class TestList:
         assert cli.json("ls", "--queues").keys() == {"queues"}
         assert "STREAM" in cli.text("ls")
         assert "STREAM" not in cli.text("ls", "--queues")
+
+    def test_a_damaged_store_can_be_listed_and_says_that_it_is_damaged(self, cli: Cli) -> None:
+        cli("create", "orders")
+        cli("pub", "orders", stdin="1\n" * 100)
+        flip(RealStorage(cli.directory), "journal/00000000000000000000.log", 1_200)
+
+        result = cli("ls")
+
+        assert "orders" in result.stdout
+        assert "this store is damaged" in result.stderr
 
     @pytest.mark.parametrize(
         ("config", "text"),

@@ -212,9 +212,18 @@ async def connected(settings: Settings, *, write: bool = False, create: bool = F
     engine = await open_engine(settings.address(), read_only=store is not None and not write)
     try:
         await engine.start()
+        _warn(engine, settings.out)
         yield engine
     finally:
         await engine.close()
+
+
+def _warn(engine: "Engine", out: Output) -> None:
+    """A damaged store can be read as far as it goes; whoever reads it must know."""
+    from isthmus.engines.embedded import EmbeddedEngine
+
+    if isinstance(engine, EmbeddedEngine) and engine.broker.journal.damage:
+        out.note("this store is damaged, so something is missing here; see `isthmus log verify`")
 
 
 def _check_store(directory: str) -> None:
