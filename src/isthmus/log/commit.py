@@ -16,10 +16,12 @@ Invariants:
 import errno
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from queue import Empty, SimpleQueue
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from isthmus.clock import Clock
 from isthmus.limits import DISK_RETRY_MS, GROUP_BYTES_TARGET, RESERVE_BYTES_MAX
@@ -27,7 +29,6 @@ from isthmus.log import facts
 from isthmus.log import format as form
 from isthmus.log.storage import File, Storage, write_all
 
-R = TypeVar("R")
 JOURNAL: Final = "journal"
 SPARE: Final = "journal/spare"
 RESERVE: Final = "reserve"
@@ -80,7 +81,7 @@ class Order(Enum):
     STOP = "commit what waits, record the durable LSN, and end"
 
 
-class Space(NamedTuple):
+class Space(Struct, frozen=True, gc=False):
     """Room for what comes, in bytes: left in the active segment, in the pre-allocated next one, in the reserve.
 
     `publish` is what publishers may use of the active segment: nothing when the disk is full and the reserve in use.
@@ -101,8 +102,10 @@ class Rolled(NamedTuple):
     file: File
 
 
-@dataclass(slots=True)
-class Committed:
+NO_SPACE: Final = Space()
+
+
+class Committed(Struct):
     """What one commit did: units lie one after the other from `units_lsn`; both marks after it, and the room left."""
 
     units: Sequence[Encoded]
@@ -111,7 +114,7 @@ class Committed:
     durable_lsn: int = 0
     time_ms: int = 0
     rolled: Rolled | None = None
-    space: Space = field(default_factory=Space)
+    space: Space = NO_SPACE
     error: Exception | None = None
 
 
@@ -164,9 +167,13 @@ class Writer:
             OSError: as the storage does; the caller must not call again (C4).
         """
         done = Committed(units)
-        entries = [entry for unit in units for entry in unit.entries]
-        size = form.GROUP_HEADER_BYTES + sum(map(len, entries)) + self.fresh * SEGMENT_OPENED_BYTES_MAX
-        if any(unit.roll for unit in units) or (units and self.position + size > self.capacity):
+        entries: list[bytes] = []
+        size, sync, roll = form.GROUP_HEADER_BYTES + self.fresh * SEGMENT_OPENED_BYTES_MAX, not units, False
+        for unit in units:
+            entries += unit.entries
+            size += unit.size
+            sync, roll = sync or unit.sync, roll or unit.roll
+        if roll or (units and self.position + size > self.capacity):
             done.rolled = self._roll(size)
         head = 0
         if self.fresh:
@@ -178,18 +185,19 @@ class Writer:
             self._sync()
         if units or self.position + form.GROUP_HEADER_BYTES <= self.capacity:
             self.time_ms = max(self.time_ms, self.clock.now_ms())
-            done.units_lsn = self.end_lsn + form.GROUP_HEADER_BYTES + head
+            lsn = self.first_lsn + self.position
+            done.units_lsn = lsn + form.GROUP_HEADER_BYTES + head
             buffers, self.prev_crc = form.encode_group(
-                self.checksums, self.end_lsn, self.durable_lsn, self.epoch, self.prev_crc, self.time_ms, entries
+                self.checksums, lsn, self.durable_lsn, self.epoch, self.prev_crc, self.time_ms, entries
             )
-            self._write(buffers, sync=not units or any(unit.sync for unit in units))
+            self._write(buffers, sync=sync)
         self.marked = not units
         return self.report(done)
 
     def report(self, done: Committed) -> Committed:
         """Fill in where the journal stands now."""
-        done.written_lsn, done.durable_lsn, done.time_ms = self.end_lsn, self.durable_lsn, self.time_ms
-        done.space = self.space
+        done.written_lsn, done.durable_lsn = self.first_lsn + self.position, self.durable_lsn
+        done.time_ms, done.space = self.time_ms, self.space
         return done
 
     def _write(self, buffers: Sequence[bytes], *, sync: bool) -> None:
@@ -392,18 +400,26 @@ def perform(writer: Writer, job: Encoded | Order, units: Sequence[Encoded] = ())
     """
     done: Committed | None = None
     if job is not Order.TOP_UP and not (job is Order.STOP and writer.marked):
-        done = _tried(lambda: writer.commit(units), units)
+        done = commit_once(writer, units)
         yield done
     if job is not Order.STOP and (done is None or done.error is None):
         # Who orders it wants to know how it went, also when it is too early to try again.
-        done = _tried(lambda: writer.report(Committed(())) if writer.top_up() or job is Order.TOP_UP else None, ())
-        if done is not None:
-            yield done
+        topped = top_up(writer, always=job is Order.TOP_UP)
+        if topped is not None:
+            yield topped
 
 
-def _tried(work: Callable[[], R], units: Sequence[Encoded]) -> R | Committed:
-    """A failed call is reported, not raised: the waiters must hear of it, whatever failed."""
+def commit_once(writer: Writer, units: Sequence[Encoded]) -> Committed:
+    """One commit; a failed call is reported, not raised: the waiters must hear of it, whatever failed."""
     try:
-        return work()
+        return writer.commit(units)
     except Exception as error:  # noqa: BLE001 - see above
         return Committed(units, error=error)
+
+
+def top_up(writer: Writer, *, always: bool = False) -> Committed | None:
+    """See to the room for what comes; a report if there is something to say, or `always`."""
+    try:
+        return writer.report(Committed(())) if writer.top_up() or always else None
+    except Exception as error:  # noqa: BLE001 - as in commit_once
+        return Committed((), error=error)

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, cast
 
 from isthmus import limits
 from isthmus.clock import Clock
@@ -373,27 +373,33 @@ class Journal:
 
     def _commit_inline(self, job: Unit | commit.Order) -> None:
         """Commit at once; what is submitted while results are told waits its turn, so that all is told in order."""
-        self._inline.append(job)
         if self._committing or self._writer is None:
+            self._inline.append(job)
             return
         self._committing = True
         try:
+            self._commit_one(self._writer, job)
             while self._inline:
                 self._commit_one(self._writer, self._inline.popleft())
         finally:
             self._committing = False
 
     def _commit_one(self, writer: commit.Writer, job: Unit | commit.Order) -> None:
-        units = [] if isinstance(job, commit.Order) else [job]
-        if self.error is not None:
-            self._poison(units, self.error)
+        if isinstance(job, commit.Order):
+            for done in commit.perform(writer, job):
+                self._promote(done)
             return
-        for done in commit.perform(writer, job, units):
-            self._promote(done)
+        if self.error is not None:
+            self._poison((job,), self.error)
+            return
+        self._promote(commit.commit_once(writer, (job,)))
+        topped = commit.top_up(writer) if self.error is None else None
+        if topped is not None:
+            self._promote(topped)
 
     def _promote(self, done: commit.Committed) -> None:
         self.clock.stir()
-        units = [unit for unit in done.units if isinstance(unit, Unit)]
+        units = cast("Sequence[Unit]", done.units)
         if done.error is not None or self.error is not None:
             self._poison(units, done.error)
             return

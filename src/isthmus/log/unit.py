@@ -118,7 +118,7 @@ class Unit:
         self.size += length
         self._record_bytes += length
         if not self.sync:
-            self.sync = any(partition.level == "fsync" for partition in partitions)
+            self.sync = "fsync" in [partition.level for partition in partitions]
 
     def fact(self, fact: facts.Fact, level: Level = "fsync", principal: int = 0) -> None:
         """Add a fact; at `written` it does not ask for a sync of its own."""
@@ -149,7 +149,9 @@ class Unit:
         """
         if self._submitted:
             raise InvariantError("a unit was submitted twice")
-        size = self._checked_size()
+        size = self.size + self._step_bytes
+        if size > UNIT_BYTES_MAX or len(self._records) + len(self._facts) + len(self._steps) > UNIT_ENTRIES_MAX:
+            raise self._too_large(size)
         self._journal.admit(self._record_bytes, size - self._record_bytes)
         for check, _ in self._steps:
             if check is not None:
@@ -166,14 +168,11 @@ class Unit:
             self.pending.settle([])
         return self.pending
 
-    def _checked_size(self) -> int:
-        size = self.size + self._step_bytes
+    def _too_large(self, size: int) -> UnitTooLarge:
         if size > UNIT_BYTES_MAX:
-            raise UnitTooLarge(size, UNIT_BYTES_MAX, "bytes")
+            return UnitTooLarge(size, UNIT_BYTES_MAX, "bytes")
         count = len(self._records) + len(self._facts) + len(self._steps)
-        if count > UNIT_ENTRIES_MAX:
-            raise UnitTooLarge(count, UNIT_ENTRIES_MAX, "entries")
-        return size
+        return UnitTooLarge(count, UNIT_ENTRIES_MAX, "entries")
 
     def _reserve(self) -> None:
         for _, reserve in self._steps:
