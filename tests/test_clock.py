@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from isthmus import clock as clock_module
-from isthmus.clock import MANUAL_START_MS, Clock, ManualClock, SystemClock
+from isthmus.clock import MANUAL_START_MS, Clock, ManualClock, SystemClock, wait_own
 from isthmus.errors import InvalidArgument, InvariantError
 
 
@@ -387,3 +387,45 @@ async def after_turns(turns: int, call: Callable[[], None]) -> None:
 async def waiting_again(clock: Clock, future: "asyncio.Future[object]") -> bool:
     future.set_result(None)
     return await clock.wait(future, None)
+
+
+class TestAFutureOfOnesOwn:
+    @pytest.mark.parametrize("clock", both())
+    async def test_the_waiter_goes_on_in_the_turn_after_it_is_done(self, clock: Clock) -> None:
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        waiter = asyncio.ensure_future(wait_own(clock, future, None))
+        await asyncio.sleep(0)
+
+        future.set_result(None)
+        await asyncio.sleep(0)
+
+        assert waiter.done()
+        assert waiter.result()
+
+    async def test_it_is_done_when_time_is_up(self) -> None:
+        clock = ManualClock()
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        waiter = asyncio.ensure_future(wait_own(clock, future, 1_000))
+
+        await clock.advance(1_000)
+
+        assert future.done()
+        assert not await waiter
+
+    async def test_it_is_cancelled_with_its_waiter_and_leaves_no_timer(self) -> None:
+        clock = ManualClock()
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        waiter = asyncio.ensure_future(wait_own(clock, future, 1_000))
+        await asyncio.sleep(0)
+
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+        await clock.advance(2_000)
+
+        assert future.cancelled()
+
+    async def test_one_that_is_done_is_not_waited_for(self) -> None:
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+
+        assert await wait_own(ManualClock(), future, 0)

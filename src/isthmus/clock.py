@@ -86,6 +86,29 @@ async def _wait(clock: Clock, future: "asyncio.Future[object]", until_ms: int | 
     return future.done()
 
 
+async def wait_own(clock: Clock, future: "asyncio.Future[object]", until_ms: int | None) -> bool:
+    """Wait like `Clock.wait`, one turn of the loop shorter, for a future that this waiter has made for itself.
+
+    Nobody else may wait for it, because it is done with None when time is up and cancelled with the waiter; so whoever
+    finishes it looks first whether it is done. Its exception is raised here.
+    """
+    late = False
+
+    def time_is_up() -> None:
+        nonlocal late
+        if not future.done():
+            late = True
+            future.set_result(None)
+
+    timer = None if until_ms is None or future.done() else clock.timer(until_ms, time_is_up)
+    try:
+        await future
+    finally:
+        if timer is not None:
+            timer.cancel()
+    return not late
+
+
 class SystemClock:
     """The machine's clocks and the running event loop's timers."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from isthmus.broker.owned import Owned
+from isthmus.clock import wait_own
 from isthmus.errors import (
     InvalidArgument,
     MemberIdRequired,
@@ -333,7 +334,7 @@ class Member:
     async def _until_grown(self, until_ms: int) -> None:
         self._grown = asyncio.get_running_loop().create_future()
         if not self._closed and not any(owned.has_more for owned in self._owned.values()):
-            await self._clock.wait(self._grown, self._next_due(until_ms))
+            await wait_own(self._clock, self._grown, self._next_due(until_ms))
 
     def _next_due(self, until_ms: int) -> int:
         """The earlier of `until_ms` and when the next failed record is due, on the monotonic clock."""

@@ -26,7 +26,7 @@ from isthmus.client.outbox import Outbox, logger
 from isthmus.client.running import Runner, Terms
 from isthmus.client.verdict import Dead, Verdict, refused, undecodable
 from isthmus.client.window import Window
-from isthmus.clock import Clock
+from isthmus.clock import Clock, wait_own
 from isthmus.engines.base import Engine, Received, Source
 from isthmus.errors import EngineError, LeaseLost, RequestError
 from isthmus.limits import (
@@ -280,20 +280,25 @@ class Consumer:
         self._idle.append(waiter)
         self._resting.add(task)
         try:
-            await self._clock.wait(waiter, until_ms)
+            await wait_own(self._clock, waiter, until_ms)
         finally:
             self._resting.discard(task)
-            if not waiter.done():
+            if waiter in self._idle:
                 self._idle.remove(waiter)
 
     def _wake(self) -> None:
         """Wake as many workers as there may be work for."""
         for _ in range(min(len(self._lanes), len(self._idle))):
-            self._idle.popleft().set_result(None)
+            self._wake_first()
 
     def _wake_all(self) -> None:
         while self._idle:
-            self._idle.popleft().set_result(None)
+            self._wake_first()
+
+    def _wake_first(self) -> None:
+        waiter = self._idle.popleft()
+        if not waiter.done():  # else its time is up in this very turn, and it looks for work by itself
+            waiter.set_result(None)
 
     def _verdict(self, held: Held, error: BaseException) -> Verdict:
         return self._runner.verdict(held, error)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from isthmus.clock import Clock
+from isthmus.clock import Clock, wait_own
 from isthmus.errors import Overloaded
 from isthmus.limits import FETCH_BYTES_MAX, LONG_POLLS_MAX
 from isthmus.log.partition import BatchAt, Partition
@@ -45,7 +45,7 @@ class LongPolls:
         self.waiting += 1
         look()
         try:
-            return await self._clock.wait(grown, until_ms)
+            return await wait_own(self._clock, grown, until_ms)
         finally:
             self.waiting -= 1
             for stop in unwatch:
