@@ -393,7 +393,7 @@ class Journal:
             self._poison((job,), self.error)
             return
         self._promote(commit.commit_once(writer, (job,)))
-        topped = commit.top_up(writer) if self.error is None else None
+        topped = commit.top_up(writer) if self.writable else None
         if topped is not None:
             self._promote(topped)
 
