@@ -53,7 +53,7 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench
 
 memory: $(VENV)/run.stamp
-	$(BIN)/python -m bench memory --full
+	$(BIN)/python -m bench memory
 
 docs: $(VENV)/dev.stamp
 	$(PYTEST) tests/docs -q

@@ -15,7 +15,7 @@ from bench.harness import Row, Settings, drop_pages, row, store
 from isthmus import Notification, Stream, connect
 from isthmus.client.bus import Bus
 from isthmus.engines.embedded import EmbeddedEngine
-from isthmus.limits import KIB, MIB, READ_BYTES_TARGET
+from isthmus.limits import KIB, MIB, READ_BYTES_TARGET, SEGMENT_BYTES_EMBEDDED, SEGMENT_BYTES_SERVER
 from isthmus.log.partition import Partition
 from isthmus.record import Record
 
@@ -24,6 +24,7 @@ PARTITIONS: Final = 1_000
 READ: Final = 20
 BATCHES: Final = {4: 40, 16: 20, 128: 6}
 """KiB of a batch: how many batches each partition gets."""
+MIDDLE_KIB: Final = 16
 BLOCK_BYTES: Final = 1 * MIB
 UNITS: Final = 64
 
@@ -37,9 +38,9 @@ def broker_of(bus: Bus) -> EmbeddedEngine:
     return bus.engine
 
 
-async def fill(path: str, batch_kib: int) -> None:
+async def fill(path: str, batch_kib: int, segment_bytes: int) -> None:
     """One batch to each partition in turn, and again."""
-    async with connect(path) as bus:
+    async with connect(path, segment_bytes=segment_bytes) as bus:
         await bus.declare(Stream[Blob]("wide", key=None, partitions=PARTITIONS))
         engine = broker_of(bus)
         broker = engine.broker
@@ -95,14 +96,19 @@ def sequential(path: str, size: int) -> float:
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    for batch_kib, count in BATCHES.items():
-        with store(settings) as path:
-            asyncio.run(fill(path, batch_kib))
-            size = READ * count * batch_kib * KIB
-            found, plain = [], []
-            for _ in range(settings.rounds):
-                found.append(asyncio.run(catch_up(path)))
-                plain.append(sequential(path, size))
-        what = f"{READ} of {PARTITIONS:,} partitions, {batch_kib} KiB batches"
-        yield row(SUBJECT, f"{what}, catch-up", "fsync", found, "MB/s", note="cold")
-        yield row(SUBJECT, f"{what}, sequential read", "fsync", plain, "MB/s", note="cold, the same bytes")
+    for batch_kib in BATCHES:
+        yield from catchup_rows(settings, batch_kib, SEGMENT_BYTES_EMBEDDED)
+    yield from catchup_rows(settings, MIDDLE_KIB, SEGMENT_BYTES_SERVER)
+
+
+def catchup_rows(settings: Settings, batch_kib: int, segment_bytes: int) -> Iterator[Row]:
+    with store(settings) as path:
+        asyncio.run(fill(path, batch_kib, segment_bytes))
+        size = READ * BATCHES[batch_kib] * batch_kib * KIB
+        found, plain = [], []
+        for _ in range(settings.rounds):
+            found.append(asyncio.run(catch_up(path)))
+            plain.append(sequential(path, size))
+    what = f"{batch_kib} KiB batches, {segment_bytes // MIB} MiB segments"
+    yield row(SUBJECT, f"{what}, {READ} of {PARTITIONS:,} partitions", "fsync", found, "MB/s", note="cold")
+    yield row(SUBJECT, f"{what}, sequential read", "fsync", plain, "MB/s", note="cold, as many bytes")

@@ -106,9 +106,8 @@ async def one_by_one(settings: Settings, timed: Timed, *, queued: bool, plain: b
                         timed.synced.clear()
                         timed.written.clear()
                     start = time.perf_counter()
-                    publishing = asyncio.ensure_future(app.publish(dest, event))
+                    await app.publish(dest, event)
                     handled = await arrived.get()
-                    await publishing
                     while journal.pending_bytes:  # noqa: ASYNC110 - what follows the handler tells nobody
                         await asyncio.sleep(SETTLED_POLL_S)
                     took.append((handled - start) * 1e3)

@@ -1,7 +1,6 @@
 """Publishing 64 KiB events that nobody reads, through a broker with the default budget: resident memory of its process.
 
-The publisher runs in a process of its own and is watched from outside. By default 1 GiB is published; --full, and
-`make memory`, publish the 5 GB that the bar is about.
+The publisher runs in a process of its own and is watched from outside; what it wrote is deleted afterwards.
 """
 
 import shutil
@@ -12,21 +11,19 @@ from bench.harness import Outcome, Settings, Skip, child, resident_bytes, row, s
 from isthmus.limits import MIB
 
 SUBJECT: Final = "memory"
-SHORT_BYTES: Final = 1024 * MIB
-FULL_BYTES: Final = 5_000_000_000
+TOTAL_BYTES: Final = 5_000_000_000
 RESIDENT_MIB_MAX: Final = 256
 SPARE_BYTES: Final = 2_000_000_000
 
 
 def rows(settings: Settings) -> Iterator[Outcome]:
-    total = FULL_BYTES if settings.full else SHORT_BYTES
-    name = f"{total / 1e9:.1f} GB of 64 KiB events unread"
+    name = f"{TOTAL_BYTES / 1e9:.0f} GB of 64 KiB events unread"
     free = shutil.disk_usage(settings.directory).free
-    if free < total + SPARE_BYTES:
+    if free < TOTAL_BYTES + SPARE_BYTES:
         yield Skip(subject=SUBJECT, name=name, reason=f"{free / 1e9:.1f} GB free in {settings.directory}")
         return
     with store(settings) as path:
-        samples, highest = publish(path, total)
+        samples, highest = publish(path, TOTAL_BYTES)
     note = f"highest {highest / MIB:.0f} MiB"
     yield row(SUBJECT, f"{name}, resident", "fsync", samples, "MiB", note=note)
     yield row(SUBJECT, f"{name}, highest resident", "fsync", [highest / MIB], "MiB", bar=RESIDENT_MIB_MAX)
