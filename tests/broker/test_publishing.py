@@ -1,17 +1,18 @@
 """Records on their way into batches: checked, marked, spread, cut and encoded once."""
 
+from typing import Any
+
 import pytest
-from support.brokers import records, world
 
 from isthmus.broker import publishing
 from isthmus.broker.catalog import Topic
 from isthmus.broker.publishing import ONLY, Options, Publish, Share, dedup_digests, fan_out
 from isthmus.errors import InvalidArgument, KeyRequired, RecordTooLarge, UnknownPartition, UnsupportedCompression
-from isthmus.limits import PLACEMENTS_MAX
 from isthmus.log import batch as batches
 from isthmus.log.dedup import digest
 from isthmus.log.headers import encode_headers, header_value
 from isthmus.record import NO_HEADERS, Record, StoredRecord
+from support.brokers import records, world
 
 NOW_MS = 1_000
 MIB = 1024 * 1024
@@ -25,7 +26,7 @@ def texts(share: Share) -> list[str]:
     return [(record.value or b"").decode() for record in decoded(share)]
 
 
-async def topic_of(partitions: int = 1, **config: object) -> Topic:
+async def topic_of(partitions: int = 1, **config: Any) -> Topic:
     async with world() as w:
         return await w.topic(partitions=partitions, **config)
 
@@ -267,9 +268,6 @@ class TestFanOut:
 
             assert len(unit.entries) == 3
             assert [partition for partition, _, _ in placed] == [row.partition for row in rows]
-
-    def test_the_bound_is_that_of_the_format(self) -> None:
-        assert publishing.PLACEMENTS_MAX == PLACEMENTS_MAX
 
 
 def test_no_headers_is_what_a_record_has_that_was_given_none() -> None:
