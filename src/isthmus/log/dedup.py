@@ -123,7 +123,8 @@ class DedupWindow:
         """
         self.forget(now_ms)
         known = self._ids.get(key)
-        if known is not None:
+        # Replay may bring an old id back behind younger ones, where `forget` does not see it yet.
+        if known is not None and now_ms - known[0] < self.window_ms:
             return DedupHit(known[1], known[2])
         if len(self._ids) >= DEDUP_IDS_MAX:
             raise Overloaded("de-duplication ids within the window", DEDUP_IDS_MAX)
