@@ -130,6 +130,28 @@ def test_what_goes_while_it_is_asleep_is_not_counted_any_more() -> None:
     assert admission.look(0, 0, 9) == Look(1, 2, unread=True)
 
 
+def test_when_the_clock_is_put_back_delays_last_as_long_as_they_were_to_last() -> None:
+    admission, rows, _ = made(ordered=True)
+    admission.admit_seen(3, [Seen(0, key=b"a"), Seen(1, key=b"b"), Seen(2, key=b"a")])
+    for offset, due_ms in ((0, 5_000), (1, 20_000)):
+        admission.take(offset, offset + 1)
+        rows.put(offset, offset + 1, RETURNED, 1, 1, due_ms)
+        admission.back(offset, offset + 1, due_ms)
+    admission.wake(90_000)
+    assert admission.delayed == 0
+
+    admission.wake(10_000)
+
+    assert admission.delayed == 1
+    assert admission.look(0, 0, 9) == Look(0, 1, False, 1, 1)
+    assert admission.look(1, 0, 9) is None
+    admission.wake(9_500)
+    assert admission.woken_ms == 10_000
+    admission.wake(20_000)
+    assert admission.delayed == 0
+    assert admission.look(1, 0, 9) == Look(1, 2, False, 1, 1)
+
+
 def test_settled_records_are_not_admitted() -> None:
     admission, rows, _ = made()
     rows.put(1, 2, DONE)

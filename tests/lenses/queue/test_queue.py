@@ -470,6 +470,18 @@ async def test_the_time_to_live_of_a_queue_counts_from_the_append() -> None:
         assert offsets(await world.lease()) == [10, 11, 12, 13, 14]
 
 
+async def test_while_the_clock_is_not_to_be_trusted_no_record_is_too_old(world: QueueWorld) -> None:
+    await world.publish(record("a", expire_ms=world.clock.now_ms() + 100))
+    await world.clock.advance(100)
+    unit = world.journal.unit()
+
+    await world.queue.expire(unit, steady=False)
+    assert world.queue.counts().expired == 0
+    await world.expire()
+
+    assert world.queue.counts().expired == 1
+
+
 async def test_a_header_that_is_no_time_is_none(world: QueueWorld) -> None:
     strange = record("x")
     for text in (b"soon", b"-5", b"9" * 40, b""):

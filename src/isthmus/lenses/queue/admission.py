@@ -29,6 +29,9 @@ from isthmus.ranges import ranges_of
 WHEEL_SLACK: Final = 1_024
 """Outdated entries of a wheel that are never worth filling it anew."""
 
+CLOCK_BACK_MS: Final = 1_000
+"""How far the wall clock may go back without anything being made of it."""
+
 _ASLEEP: Final = 9
 """State in the map of what its producer delayed."""
 
@@ -176,7 +179,9 @@ class Admission:
                 self.delayed += 1
             elif self.order is not None:
                 held = row is not None and (row.state == DYING or row.at_ms > self.woken_ms)
-                self._may_go(self.order.admit(record.offset, record.key, held=held))
+                if self.order.admit(record.offset, record.key, held=held) == record.offset:
+                    # Another one of its key that may go is known to be ready.
+                    self._may_go(record.offset)
             elif row is None or row.state == RETURNED:
                 awake.append(record.offset)
         for piece in ranges_of(awake):
@@ -242,6 +247,8 @@ class Admission:
     def wake(self, now_ms: int) -> bool:
         """Time has come to `now_ms` (wall clock); says whether something woke."""
         before = self.woken_ms
+        if now_ms < before - CLOCK_BACK_MS:
+            self._fall_asleep_again(now_ms)
         if now_ms <= before:
             return False
         self.woken_ms = now_ms
@@ -257,6 +264,18 @@ class Admission:
                     self.delayed -= row.end - row.start
                     self._ready_again(row.start, row.end)
         return bool(due)
+
+    def _fall_asleep_again(self, now_ms: int) -> None:
+        """The clock was put back: what failed and was woken by the wrong time waits for the right one.
+
+        Else every delay up to the wrong time would be over at once. What a producer delayed stays awake.
+        """
+        woken_ms, self.woken_ms = self.woken_ms, now_ms
+        for row in self._rows:
+            if row.state == RETURNED and now_ms < row.at_ms <= woken_ms:
+                self.delayed += row.end - row.start
+                self._dues.add(row.at_ms, row.start, row.end)
+                self.hold(row.start, row.end)
 
     def forget_outdated(self) -> None:
         """Fill the wheel anew when most of it is outdated, so that it cannot grow for ever."""

@@ -358,7 +358,7 @@ class Queue:
 
             unit.step(None, reserve)
 
-    async def expire(self, unit: Unit, *, grace_ms: int = 0) -> list[Dead]:
+    async def expire(self, unit: Unit, *, grace_ms: int = 0, steady: bool = True) -> list[Dead]:
         """Do what time asks for: end leases whose time is over, settle records that have outlived theirs.
 
         That goes into a unit of its own. What has reached a limit is settled in `unit` and returned to be buried in it;
@@ -368,6 +368,7 @@ class Queue:
             unit: for what is dead.
             grace_ms: leave leases that ended at most this long ago; after a stall of the event loop, so that renewals
                 that came in meanwhile are heard first.
+            steady: False while the wall clock is not to be trusted: then no record is too old.
 
         Raises:
             OffsetOutOfRange, Damaged, InvalidBatch, UnsupportedCompression: a dying record cannot be read.
@@ -380,7 +381,7 @@ class Queue:
             part.grow()
             part.ledger.admission.wake(self._clock.now_ms())
             gaps = part.survey(fresh=delayed < QUEUE_DELAYED_MAX)
-            expired = part.ledger.lapsed(self._clock.now_ms())
+            expired = part.ledger.lapsed(self._clock.now_ms()) if steady else []
             if gaps or expired:
                 own.step(None, partial(self._hand_out.settle, own, part, gaps=gaps, expired=expired))
             leases = part.ledger.expired(now_ms)
