@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from isthmus.cli.topics import differences, keeps
-from isthmus.definition import QueueConfig, TopicConfig
+from isthmus.cli.topics import keeps
+from isthmus.definition import TopicConfig
 from isthmus.log.storage import RealStorage
 from support.cli import Cli
 from support.stores import flip
@@ -224,10 +224,6 @@ class TestAlter:
         cli("create", "orders", "--partitions", "2")
 
         assert said in cli.error("alter", *args, code=3)["message"]
-
-    def test_differences_are_told_by_setting(self) -> None:
-        assert differences(QueueConfig(lease_ms=1), QueueConfig(lease_ms=2)) == {"lease_ms": (1, 2)}
-        assert differences(TopicConfig(), TopicConfig()) == {}
 
 
 class TestRemove:

@@ -11,7 +11,8 @@ import click
 from isthmus.cli.base import Settings, confirmed, connected, group, pass_settings, run
 from isthmus.cli.output import Output, counted, one_line, printable, time_text
 from isthmus.cli.records import record_row, shortened, text_of
-from isthmus.cli.topics import DEAD_SUFFIX, queue_named
+from isthmus.cli.topics import queue_named
+from isthmus.client.destination import DEAD_SUFFIX
 from isthmus.views import DeadLetter, QueueView
 
 if TYPE_CHECKING:
