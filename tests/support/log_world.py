@@ -45,10 +45,11 @@ Values = tuple[bytes, ...]
 
 
 class Append(NamedTuple):
-    """Values as one batch, in every one of the partitions."""
+    """Values as one batch with one timestamp, in every one of the partitions."""
 
     partitions: tuple[int, ...]
     values: Values
+    time_ms: int = 1
 
 
 class Commit(NamedTuple):
@@ -108,6 +109,7 @@ class Model:
 
     def __init__(self) -> None:
         self.values: dict[int, list[bytes | None]] = {}
+        self.times: dict[int, list[int]] = {}
         self.starts: dict[int, int] = {}
         self.numbers: dict[int, int] = {}
         self.topics: dict[int, tuple[int, Level]] = {}
@@ -117,24 +119,28 @@ class Model:
         placed = []
         for op in sorted(ops, key=lambda op: not isinstance(op, Append)):
             match op:
-                case Append(partitions, values):
+                case Append(partitions, values, time_ms):
                     for partition in partitions:
                         placed.append((partition, len(self.values[partition]), len(values)))
                         self.values[partition] += values
+                        self.times[partition] += [time_ms] * len(values)
                 case Commit(key, number):
                     self.numbers[key] = number
                 case Trim(partition, log_start):
                     missing = log_start - len(self.values[partition])
                     self.values[partition] += [None] * missing
+                    self.times[partition] += [0] * missing
                     self.starts[partition] = max(log_start, self.starts[partition])
                 case Make(topic, count, level):
                     self.topics[topic] = (count, level)
                     for index in range(count):
                         self.values.setdefault(pid(topic, index), [])
+                        self.times.setdefault(pid(topic, index), [])
                         self.starts.setdefault(pid(topic, index), 0)
                 case Drop(topic):
                     for index in range(self.topics.pop(topic)[0]):
-                        del self.values[pid(topic, index)], self.starts[pid(topic, index)]
+                        key = pid(topic, index)
+                        del self.values[key], self.times[key], self.starts[key]
         return placed
 
     def state(self) -> State:
@@ -349,8 +355,9 @@ class Store:
         unit = self.journal.unit()
         for op in ops:
             match op:
-                case Append(partitions, values):
-                    unit.records([self.journal.partitions[key] for key in partitions], batch_of(values))
+                case Append(partitions, values, time_ms):
+                    places = [self.journal.partitions[key] for key in partitions]
+                    unit.records(places, batch_of(values, time_ms))
                 case Commit(key, number):
                     unit.fact(number_fact(key, number))
                 case Trim(partition, log_start):
