@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.clock import SystemClock
-from isthmus.errors import Closed, InvalidBatch, Overloaded, StorePoisoned
+from isthmus.errors import Closed, InvalidBatch, Overloaded, StorageFull, StorePoisoned
 from isthmus.lenses.queue import handout, ledger
 from isthmus.log import batch as batches
 from isthmus.log import facts
@@ -236,6 +236,21 @@ async def test_a_hand_over_that_is_refused_takes_nothing(world: QueueWorld) -> N
     with pytest.raises(Closed):
         await world.lease()
     world.journal.closed = False
+
+    assert offsets(await world.lease()) == [0, 1, 2]
+
+
+async def test_what_was_picked_for_a_unit_that_is_refused_is_as_before(
+    world: QueueWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise StorageFull("simulated", 1)
+
+    await world.fill(3)
+    with monkeypatch.context() as planted:
+        planted.setattr(world.journal, "admit", full)
+        with pytest.raises(StorageFull):
+            await world.lease()
 
     assert offsets(await world.lease()) == [0, 1, 2]
 

@@ -75,6 +75,15 @@ async def test_no_more_bytes_than_asked_for_but_always_one_record(world: QueueWo
     assert len(await world.lease(max_bytes=10_000)) == 7
 
 
+async def test_bytes_count_over_batches_and_partitions() -> None:
+    async with QueueWorld(partitions=2) as world:
+        for at in range(8):
+            await world.publish("x" * 100, index=at % 2)
+
+        assert len(await world.lease(max_bytes=250)) == 2
+        assert len(await world.lease(max_bytes=550)) == 5
+
+
 async def test_bytes_of_compressed_records_are_those_that_come_out() -> None:
     async with QueueWorld() as world:
         await world.publish(*["x" * 1_000] * 20, compression="gzip")

@@ -15,10 +15,15 @@ from isthmus.record import StoredRecord
 _offset_of = attrgetter("offset")
 
 
+def size_of(record: StoredRecord) -> int:
+    """Bytes of key, value and headers."""
+    return len(record.value or b"") + len(record.key or b"") + len(record.headers)
+
+
 class Piece:
     """One stored batch, or a stretch without any: offsets `base` to `end`, exclusive; entry flags; its records.
 
-    `size` is at least what the records have in bytes, once they were asked for.
+    `size` is what the records have in bytes, once they were asked for.
     """
 
     __slots__ = ("_data", "_records", "base", "end", "flags", "size")
@@ -40,8 +45,7 @@ class Piece:
         records = self._records
         if records is None:
             records = self._records = batches.decode(self._data)
-            if batches.header(self._data).compression != "none":
-                self.size = sum(len(one.value or b"") + len(one.key or b"") + len(one.headers) for one in records)
+            self.size = sum(map(size_of, records))
             self._data = b""
         if len(records) == self.end - self.base:
             return records[max(0, start - self.base) : max(0, end - self.base)]

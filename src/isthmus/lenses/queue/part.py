@@ -13,7 +13,7 @@ from isthmus.errors import InvalidBatch
 from isthmus.lenses.queue.admission import Look, Seen
 from isthmus.lenses.queue.changes import Range
 from isthmus.lenses.queue.ledger import Ledger
-from isthmus.lenses.queue.pages import Pages, Piece
+from isthmus.lenses.queue.pages import Pages, Piece, size_of
 from isthmus.log.headers import header_value
 from isthmus.log.partition import Partition
 from isthmus.ranges import RangeSet
@@ -173,10 +173,10 @@ class Part:
         end = min(look.end, piece.end)
         records = piece.records(look.start, end)
         whole = look.start == piece.base and end == piece.end
-        size = piece.size if whole else sum(map(_size, records))
+        size = piece.size if whole else sum(map(size_of, records))
         fitting = records if size <= size_bytes - picked.size else _fitting(records, size_bytes - picked.size, picked)
         if len(fitting) < len(records):
-            size = sum(map(_size, fitting))
+            size = sum(map(size_of, fitting))
             end = records[len(fitting)].offset
             if look.start == end:
                 return False
@@ -209,7 +209,7 @@ class Part:
                 picked.cold = held.start
                 return
             records = piece.records(held.start, held.end)
-            size = sum(map(_size, records))
+            size = sum(map(size_of, records))
             if picked.begun and picked.size + size > size_bytes:
                 return
             picked.size += size
@@ -280,14 +280,10 @@ def _time(block: bytes, name: str) -> int:
     return int(value) if value is not None and len(value) <= _DIGITS_MAX and value.isdigit() else 0
 
 
-def _size(record: StoredRecord) -> int:
-    return len(record.value or b"") + len(record.key or b"") + len(record.headers)
-
-
 def _fitting(records: list[StoredRecord], room: int, picked: Picked) -> list[StoredRecord]:
     """The first records that together have room, at least one if nothing is picked yet."""
     for at, record in enumerate(records):
-        room -= _size(record)
+        room -= size_of(record)
         if room < 0:
             return records[: at if picked.begun else max(at, 1)]
     return records
