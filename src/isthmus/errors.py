@@ -72,6 +72,14 @@ class AlreadyExists(RequestError):
         self.kind, self.name, self.difference = kind, name, difference
 
 
+class BeingChanged(RequestError):
+    """Another request is making, changing or removing the object at this moment."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"{kind} {name!r} is being changed by another request; ask again when that is done")
+        self.kind, self.name = kind, name
+
+
 class InUse(RequestError):
     """The object cannot go or change while something else depends on it."""
 

@@ -31,7 +31,7 @@ FOR_NOBODY: Final = {
     "record_at": "for the parts behind the door",
     "member": "acts in a group that was given for a session",
     "bury": "adds to a unit of the holder",
-    "cause_of": "a name",
+    "quiet": "waits, gives nothing",
 }
 """Public methods of the broker that act for no caller, with why."""
 

@@ -23,6 +23,7 @@ from isthmus.clock import Clock
 from isthmus.definition import Binding, ExchangeDefinition, QueueDefinition, TopicConfig, TopicDefinition
 from isthmus.errors import (
     AlreadyExists,
+    BeingChanged,
     GroupNotEmpty,
     InUse,
     InvalidArgument,
@@ -48,6 +49,9 @@ from isthmus.log.storage import Storage
 from isthmus.record import Appended, Record, StoredRecord
 
 T = TypeVar("T")
+Key = tuple[str, str, str]
+"""Kind, namespace and name of something that is being changed."""
+
 LATER: Final = "follows in a later version"
 
 
@@ -172,10 +176,9 @@ class Broker:
         key = (asked.namespace, asked.name)
         if key in self.catalog.topic_names:
             raise AlreadyExists("topic", asked.name)
-        unit = self.journal.unit()
         fact = self._topic_fact(asked, queue=None)
         self._end_with(session, asked.lifetime, lambda: self._drop_topic(fact.id))
-        return self._make(unit, ("topic", *key), [fact], lambda: self.catalog.topics[fact.id])
+        return self._make([("topic", *key)], [fact], lambda: self.catalog.topics[fact.id])
 
     def _drop_topic(self, topic_id: int) -> None:
         if topic_id in self.catalog.topics and not self.journal.closed:
@@ -211,27 +214,44 @@ class Broker:
         )
 
     def _make(
-        self, unit: Unit, key: tuple[str, str, str], made: Sequence[facts.Fact], result: Callable[[], T]
+        self,
+        names: Sequence[Key],
+        made: Sequence[facts.Fact],
+        result: Callable[[], T],
+        reserve: Callable[[], None] = lambda: None,
     ) -> Pending[T]:
-        """Submit a definition; another request for the same name meanwhile is told that it exists."""
+        """Submit a definition. Until it is durable nobody else changes what has one of these names.
+
+        Raises:
+            BeingChanged: somebody else does; `quiet` waits for that.
+        """
         making = self.catalog.making
-        if key in making:
-            raise AlreadyExists(key[0], key[2], "it is being made")
+        for kind, namespace, name in names:
+            if (kind, namespace, name) in making:
+                raise BeingChanged(kind, name)
+        unit = self.journal.unit()
         for fact in made:
             unit.fact(fact)
         pending: Pending[T] = Pending()
 
         def finished(done: Pending[list[Placed]]) -> None:
-            making.pop(key, None)
+            for name in names:
+                making.pop(name, None)
             pending.settle(result() if done.error is None else None, done.error)
 
-        making[key] = pending
-        try:
-            unit.submit().add_done_callback(finished)
-        except BaseException:
-            making.pop(key, None)
-            raise
+        def begin() -> None:
+            making.update(dict.fromkeys(names, pending))
+            reserve()
+
+        unit.step(None, begin, 0)
+        unit.submit().add_done_callback(finished)
         return pending
+
+    async def quiet(self, kind: str, namespace: str, *names: str) -> None:
+        """Wait until no request is changing what has one of these names."""
+        for name in names:
+            while (making := self.catalog.making.get((kind, namespace, name))) is not None:
+                await making
 
     def alter_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
         """Change a topic's configuration or add partitions.
@@ -249,12 +269,11 @@ class Broker:
         if asked.config.compact != old.config.compact:
             raise InvalidArgument("compact", "is fixed when a topic is made; make a new topic and copy")
         check_topic_config(asked.config)
-        unit = self.journal.unit()
         fact = facts.TopicSet(
             old.id, old.uuid, old.namespace, old.name, asked.partitions, old.placement, asked.config, old.lifetime,
             old.queue, old.created_ms,
         )  # fmt: skip
-        return self._make(unit, ("topic", old.namespace, old.name), [fact], lambda: self.catalog.topics[old.id])
+        return self._make([("topic", old.namespace, old.name)], [fact], lambda: self.catalog.topics[old.id])
 
     def remove_topic(self, session: Session, namespace: str, name: str) -> Pending[None]:
         """Remove a topic with its records; or a queue with the topic it owns.
@@ -267,10 +286,9 @@ class Broker:
         views = self.catalog.views_of(topic.id)
         if views:
             raise InUse("topic", name, f"queue {views[0].name!r}")
-        unit = self.journal.unit()
         gone: list[facts.Fact] = [] if topic.set.queue is None else [facts.QueueRemoved(topic.set.queue)]
         gone.append(facts.TopicRemoved(topic.id))
-        return self._make(unit, ("remove", namespace, name), gone, lambda: None)
+        return self._make([("topic", namespace, name)], gone, lambda: None)
 
     async def resolve_view(self, asked: QueueDefinition) -> tuple[int, ...]:
         """The offsets at which a view begins, one a partition of the topic that it views. Raises UnknownTopic."""
@@ -317,7 +335,8 @@ class Broker:
             self.clock.now_ms(),
         )  # fmt: skip
         self._end_with(session, asked.lifetime, lambda: self._drop_queue(queue_id, topic.id))
-        return self._make(self.journal.unit(), ("topic", *key), [topic, fact], lambda: self.catalog.queues[queue_id])
+        names = [("topic", *key)] + ([] if asked.view_of is None else [("topic", asked.namespace, asked.view_of)])
+        return self._make(names, [topic, fact], lambda: self.catalog.queues[queue_id])
 
     def _drop_queue(self, queue_id: int, topic_id: int) -> None:
         if queue_id in self.catalog.queue_sets and not self.journal.closed:
@@ -350,6 +369,9 @@ class Broker:
             raise InvalidArgument("ordered", f"queue {asked.name!r} was made with {old.config.ordered}; make a new one")
         if asked.view_of != viewed:
             raise InvalidArgument("of", f"queue {asked.name!r} views {viewed!r}, which is fixed when it is made")
+        if asked.lifetime != old.lifetime:
+            raise InvalidArgument("lifetime", f"is {old.lifetime!r} and fixed when a queue is made")
+        check_topic_config(asked.topic)
         changed = facts.QueueSet(
             old.id, old.namespace, old.name, old.topic, asked.config, old.view_of, old.view_start, old.lifetime,
             old.created_ms,
@@ -359,8 +381,8 @@ class Broker:
             topic.id, topic.uuid, topic.namespace, topic.name, max(topic.partitions, asked.partitions),
             topic.placement, asked.topic, topic.lifetime, topic.queue, topic.created_ms,
         )  # fmt: skip
-        key = ("topic", old.namespace, old.name)
-        return self._make(self.journal.unit(), key, [owned, changed], lambda: self.catalog.queues[old.id])
+        name = ("topic", old.namespace, old.name)
+        return self._make([name], [owned, changed], lambda: self.catalog.queues[old.id])
 
     def _make_queue(self, declared: facts.QueueSet) -> Queue:
         """The lens of a queue, when the catalogue learns of it."""
@@ -394,14 +416,14 @@ class Broker:
         if key in self.catalog.exchange_names:
             raise AlreadyExists("exchange", asked.name)
         fact = facts.ExchangeSet(self.catalog.new_id(), asked.namespace, asked.name, asked.kind, asked.lifetime)
-        return self._make(self.journal.unit(), ("exchange", *key), [fact], lambda: self.catalog.exchanges[fact.id])
+        return self._make([("exchange", *key)], [fact], lambda: self.catalog.exchanges[fact.id])
 
     def remove_exchange(self, session: Session, namespace: str, name: str) -> Pending[None]:
         """Remove an exchange with its bindings. Raises UnknownExchange."""
         self.access.check(session, "remove", name)
         exchange = self.catalog.exchange(namespace, name)
         gone = facts.ExchangeRemoved(exchange.set.id)
-        return self._make(self.journal.unit(), ("exchange", namespace, name), [gone], lambda: None)
+        return self._make([("exchange", namespace, name)], [gone], lambda: None)
 
     def bind(self, session: Session, asked: Binding, *, unbind: bool = False) -> Pending[None]:
         """Route from an exchange to a topic, or stop that. Raises UnknownExchange, UnknownTopic, Overloaded."""
@@ -413,7 +435,7 @@ class Broker:
         make = facts.BindingRemoved if unbind else facts.BindingSet
         fact = make(exchange.set.id, topic.id, asked.key)
         name = f"{asked.exchange}\x00{asked.topic}\x00{asked.key}"
-        return self._make(self.journal.unit(), ("binding", asked.namespace, name), [fact], lambda: None)
+        return self._make([("binding", asked.namespace, name)], [fact], lambda: None)
 
     # ---- publishing -----------------------------------------------------------------------------------------------
 
@@ -604,16 +626,12 @@ class Broker:
         """A consumer group, declared now if it is not known. Raises InvalidName."""
         self.access.check(session, "consume", name)
         definition.check_name(name)
+        await self.quiet("group", namespace, name)
         known = self.catalog.group_names.get((namespace, name))
         if known is not None:
             return self.catalog.groups[known]
-        key = ("group", namespace, name)
-        making = self.catalog.making.get(key)
-        if making is not None:
-            await making
-            return self.catalog.group(namespace, name)
         fact = facts.GroupSet(self.catalog.new_id(), namespace, name, self.clock.now_ms())
-        return await self._make(self.journal.unit(), key, [fact], lambda: self.catalog.group(namespace, name))
+        return await self._make([("group", namespace, name)], [fact], lambda: self.catalog.groups[fact.id])
 
     def member(self, group: ConsumerGroup, namespace: str, topic: str, start: StartAt) -> Member:
         """A consumer of this process in a group."""
@@ -663,7 +681,7 @@ class Broker:
         self.access.check(session, "administer", name)
         group = self._empty_group(namespace, name)
         gone = facts.GroupRemoved(group.id)
-        return self._make(self.journal.unit(), ("group", namespace, name), [gone], lambda: None)
+        return self._make([("group", namespace, name)], [gone], lambda: None, group.members.remove)
 
     def _empty_group(self, namespace: str, name: str) -> ConsumerGroup:
         group = self.catalog.group(namespace, name)
@@ -686,7 +704,7 @@ class Broker:
         letters = [
             redrive.letter(
                 one.record,
-                cause=self.cause_of(one.partition.id, one.record.offset),
+                cause=self.catalog.place_of(one.partition.id, one.record.offset),
                 origin=f"{redrive.QUEUE}{queue.name}",
                 reason=one.reason,
                 traceback=one.traceback,
@@ -697,12 +715,6 @@ class Broker:
         ]
         for share in Publish(letters, now_ms).shares(target):
             share.partition.append(unit, share.batch, attributes=share.attributes)
-
-    def cause_of(self, partition_id: int, offset: int) -> str:
-        """How an event is named in headers and by `explain`: topic/partition/offset."""
-        topic = self.catalog.topic_of(partition_id)
-        name = topic.name if topic is not None else str(partition_id >> PARTITION_BITS)
-        return f"{name}/{partition_id & (1 << PARTITION_BITS) - 1}/{offset}"
 
 
 def settled(result: list[Appended]) -> Pending[list[Appended]]:

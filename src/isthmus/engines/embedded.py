@@ -5,8 +5,9 @@ the broker and keeps no state of records itself.
 """
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Final, Literal, Protocol, cast
 
 from isthmus.broker import redrive
@@ -29,9 +30,10 @@ from isthmus.engines.base import (
     Unit,
 )
 from isthmus.engines.embedded_admin import EmbeddedAdmin
-from isthmus.errors import AlreadyExists, InvalidArgument
+from isthmus.errors import AlreadyExists, Closed, InvalidArgument
 from isthmus.lenses.queue.queue import Queue
 from isthmus.log import batch as batches
+from isthmus.log import facts
 from isthmus.log.journal import Unit as JournalUnit
 from isthmus.log.partition import Partition
 from isthmus.record import Appended, Lease, Leased, Record, StoredRecord
@@ -59,6 +61,7 @@ class EmbeddedEngine:
         self._session: Session | None = None
         self._closed = False
         self._gate = asyncio.Lock()
+        self._queued = 0
         self._consumers = itertools.count(1)
         self._admin = EmbeddedAdmin(self)
         self.namespace = DEFAULT_NAMESPACE
@@ -80,7 +83,9 @@ class EmbeddedEngine:
 
     @property
     def session(self) -> Session:
-        """This engine's session, begun when first needed."""
+        """This engine's session, begun when first needed. Raises Closed."""
+        if self._closed:
+            raise Closed(self._url)
         if self._session is None:
             self._session = self._broker.session()
         return self._session
@@ -114,42 +119,50 @@ class EmbeddedEngine:
     # ---- declaring and publishing ---------------------------------------------------------------------------------
 
     async def declare(self, definition: TopicDefinition | QueueDefinition) -> None:
-        """Make it, or take over what can change; what cannot is named."""
-        catalog, key = self._broker.catalog, (definition.namespace, definition.name)
+        """Make it, or take over what can change; what cannot is named. Who declares the same meanwhile waits."""
         if isinstance(definition, QueueDefinition):
-            known = catalog.queue_names.get(key)
-            if known is None:
-                await self.create(definition)
-            elif catalog.queue_sets[known].config != definition.config:
-                await self._alter(definition)
-            return
-        topic_id = catalog.topic_names.get(key)
+            await self._declare_queue(definition)
+        else:
+            await self._declare_topic(definition)
+
+    async def _declare_topic(self, asked: TopicDefinition) -> None:
+        await self._broker.quiet("topic", asked.namespace, asked.name)
+        catalog = self._broker.catalog
+        topic_id = catalog.topic_names.get((asked.namespace, asked.name))
         if topic_id is None:
-            await self.create(definition)
+            await self._broker.create_topic(self.session, asked)
             return
         old = catalog.topics[topic_id].set
         if old.queue is not None:
-            raise AlreadyExists("topic", definition.name, "it belongs to a queue")
-        if (old.config, old.partitions) != (definition.config, definition.partitions):
-            await self._alter(definition)
+            raise AlreadyExists("topic", asked.name, "it belongs to a queue")
+        if definition_of(old) != asked:
+            with _named("topic", asked.name):
+                await self._broker.alter_topic(self.session, asked)
+
+    async def _declare_queue(self, asked: QueueDefinition) -> None:
+        starts = await self._broker.resolve_view(asked)
+        await self._broker.quiet("topic", asked.namespace, *_names_of(asked))
+        catalog = self._broker.catalog
+        queue_id = catalog.queue_names.get((asked.namespace, asked.name))
+        if queue_id is None:
+            await self._broker.create_queue(self.session, asked, starts)
+            return
+        old = catalog.queue_sets[queue_id]
+        viewed = catalog.topics[old.view_of].name if old.view_of is not None else None
+        now = (old.config, catalog.topics[old.topic].set.config, viewed, old.lifetime)
+        if now != (asked.config, asked.topic, asked.view_of, asked.lifetime):
+            with _named("queue", asked.name):
+                await self._broker.alter_queue(self.session, asked)
 
     async def create(self, definition: TopicDefinition | QueueDefinition) -> None:
         """Make it. Raises AlreadyExists."""
         if isinstance(definition, QueueDefinition):
             starts = await self._broker.resolve_view(definition)
+            await self._broker.quiet("topic", definition.namespace, *_names_of(definition))
             await self._broker.create_queue(self.session, definition, starts)
         else:
+            await self._broker.quiet("topic", definition.namespace, definition.name)
             await self._broker.create_topic(self.session, definition)
-
-    async def _alter(self, definition: TopicDefinition | QueueDefinition) -> None:
-        try:
-            if isinstance(definition, QueueDefinition):
-                await self._broker.alter_queue(self.session, definition)
-            else:
-                await self._broker.alter_topic(self.session, definition)
-        except InvalidArgument as error:
-            kind = "queue" if isinstance(definition, QueueDefinition) else "topic"
-            raise AlreadyExists(kind, definition.name, str(error)) from error
 
     async def partitions(self, topic: str) -> int:
         """How many partitions the topic has."""
@@ -161,14 +174,19 @@ class EmbeddedEngine:
         """Append and wait until durable; waits for room first, in the order of the calls."""
         topic = self._broker.topic(self.namespace, name)
         options = options_of(attributes, compression)
-        if self._gate.locked() or self._is_full():
+        if self._queued or self._is_full():
+            await self._in_turn()
+        return await self._broker.publish(self.session, topic, records, options)
+
+    async def _in_turn(self) -> None:
+        """Wait for room, and for those who came before; nobody else comes in between until the caller waits again."""
+        self._queued += 1
+        try:
             async with self._gate:
                 await self._broker.journal.room()
                 await self.session.credit.wait()
-                pending = self._broker.publish(self.session, topic, records, options)
-        else:
-            pending = self._broker.publish(self.session, topic, records, options)
-        return await pending
+        finally:
+            self._queued -= 1
 
     def _is_full(self) -> bool:
         """Whether publishers are to wait: half of what may be in flight is."""
@@ -202,6 +220,32 @@ class EmbeddedEngine:
         """Consume a queue."""
         lens = self._broker.queue(self.namespace, queue)
         return QueueSource(self, queue, lens, f"{consumer}-{next(self._consumers)}")
+
+
+def definition_of(topic: facts.TopicSet) -> TopicDefinition:
+    """What a topic would be declared as."""
+    return TopicDefinition(
+        name=topic.name,
+        namespace=topic.namespace,
+        partitions=topic.partitions,
+        placement=topic.placement,
+        config=topic.config,
+        lifetime=topic.lifetime,
+    )
+
+
+def _names_of(asked: QueueDefinition) -> list[str]:
+    """The topics that making a queue is about."""
+    return [asked.name] if asked.view_of is None else [asked.name, asked.view_of]
+
+
+@contextlib.contextmanager
+def _named(kind: str, name: str) -> Generator[None]:
+    """What cannot be changed is a difference from what exists."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise AlreadyExists(kind, name, str(error)) from error
 
 
 def options_of(attributes: Attributes | None, compression: str) -> Options:

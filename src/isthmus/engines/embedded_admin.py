@@ -72,6 +72,7 @@ class EmbeddedAdmin:
 
     async def alter(self, definition: TopicDefinition | QueueDefinition) -> None:
         """Change it."""
+        await self._engine.broker.quiet("topic", definition.namespace, definition.name)
         if isinstance(definition, QueueDefinition):
             await self._engine.broker.alter_queue(self._engine.session, definition)
         else:
@@ -79,6 +80,7 @@ class EmbeddedAdmin:
 
     async def remove(self, name: str) -> None:
         """Remove it."""
+        await self._engine.broker.quiet("topic", self._engine.namespace, name)
         await self._engine.broker.remove_topic(self._engine.session, self._engine.namespace, name)
 
     async def groups(self, topic: str | None = None) -> list[GroupView]:
@@ -101,6 +103,7 @@ class EmbeddedAdmin:
 
     async def remove_group(self, group: str) -> None:
         """Forget a group."""
+        await self._engine.broker.quiet("group", self._engine.namespace, group)
         await self._engine.broker.remove_group(self._engine.session, self._engine.namespace, group)
 
     async def peek(self, queue: str, count: int) -> list[PeekedRecord]:
