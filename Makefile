@@ -47,7 +47,7 @@ crash: $(VENV)/dev.stamp
 	ISTHMUS_CRASH_STATES=100000 ISTHMUS_KILL_CYCLES=500 $(PYTEST) tests/crash -q -n $(WORKERS) --timeout 0 -o faulthandler_timeout=0
 
 fuzz: $(VENV)/dev.stamp
-	$(PYTEST) tests/fuzz -q -n $(WORKERS) --timeout 0 -o faulthandler_timeout=0
+	ISTHMUS_FUZZ_SECONDS=$${ISTHMUS_FUZZ_SECONDS:-60} $(PYTEST) tests/fuzz -q -n $(WORKERS) --timeout 0 -o faulthandler_timeout=0
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench

@@ -71,7 +71,13 @@ def test_another_schema_version_is_refused_with_what_to_do(payload: bytes) -> No
         facts.decode(payload)
 
 
-@pytest.mark.parametrize("payload", [b"\x01", b"\x01\x92\xcd\x03\xe7\x01", b"\x01\x91\x01", b"\x01\x92\x15\xa1x"])
+NOT_TEXT = b"\x01\x95\x28\x01\xa1\xff\xa1x\x01"
+"""A group whose namespace is no UTF-8."""
+
+
+@pytest.mark.parametrize(
+    "payload", [b"\x01", b"\x01\x92\xcd\x03\xe7\x01", b"\x01\x91\x01", b"\x01\x92\x15\xa1x", NOT_TEXT]
+)
 def test_an_unknown_or_misshapen_fact_is_refused_with_what_to_do(payload: bytes) -> None:
     with pytest.raises(StorageError, match="upgrade"):
         facts.decode(payload)

@@ -340,5 +340,5 @@ def decode(payload: bytes) -> AnyFact:
         raise StorageError(f"fact of schema version {found}; this version of Isthmus reads {FACT_VERSION}: upgrade it")
     try:
         return _decoder.decode(memoryview(payload)[1:])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StorageError(f"a fact that this version of Isthmus does not know ({error}): upgrade it") from error
