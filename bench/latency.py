@@ -7,8 +7,10 @@ on the commit thread, so the bar holds for everything else: the loop, both threa
 import asyncio
 import contextlib
 import gc
+import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from queue import SimpleQueue
 from typing import Any, Final
 
 from bench.flights import Departed, flights, queue, stream
@@ -114,7 +116,34 @@ async def one_by_one(settings: Settings, timed: Timed, *, queued: bool, plain: b
         return took[WARM_UP:]
 
 
+async def there_and_back() -> list[float]:
+    """Milliseconds from the loop to a thread that waits and back, with nothing to do there: what this machine takes."""
+    loop, jobs = asyncio.get_running_loop(), SimpleQueue[asyncio.Future[None] | None]()
+
+    def answer() -> None:
+        while (job := jobs.get()) is not None:
+            loop.call_soon_threadsafe(job.set_result, None)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    took = []
+    for _ in range(EVENTS):
+        start = time.perf_counter()
+        job = loop.create_future()
+        jobs.put(job)
+        await job
+        took.append((time.perf_counter() - start) * 1e3)
+        await asyncio.sleep(SETTLED_POLL_S)
+    jobs.put(None)
+    thread.join()
+    return took
+
+
 def rows(settings: Settings) -> Iterator[Row]:
+    trips = [asyncio.run(there_and_back()) for _ in range(settings.rounds)]
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        values = [percentile(trip, share) for trip in trips]
+        yield row(SUBJECT, f"loop to a waiting thread and back, {name}", "no disk", values, MS, note="for comparison")
     for busy in (False, True):
         load = ", loop half busy" if busy else ""
         for queued, plain in ((False, False), (False, True), (True, False)):
