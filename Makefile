@@ -85,5 +85,5 @@ $(VENV)/dev.stamp: pyproject.toml
 # Peers are a comparison and not a condition: what cannot be installed is a row that is skipped.
 $(VENV)/bench.stamp: pyproject.toml
 	$(call install,.)
-	-$(call install,.[bench])
+	-@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet) --editable '.[bench]'
 	@touch $(VENV)/run.stamp $@
