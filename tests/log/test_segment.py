@@ -2,13 +2,14 @@
 
 import pytest
 
+from isthmus.clock import ManualClock
 from isthmus.errors import Damaged
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint
 from isthmus.log import format as form
 from isthmus.log.index import IndexInvalid, Row
 from isthmus.log.segment import Segment, row_flags, row_length
-from support.log_world import KIB, Store, batch_of
+from support.log_world import KIB, SMALL, Store, batch_of
 from support.opened import P0, P1, opened
 from support.stores import cut, flip
 
@@ -182,6 +183,22 @@ async def test_append_times_of_a_segment_of_an_earlier_life_are_read_from_its_gr
     again = await reopened()
 
     assert again.journal.segments[0].appended_by(0) == expected
+
+
+async def test_an_idle_marker_makes_nothing_younger() -> None:
+    store = await rolled(1)
+    written_ms = store.clock.now_ms()
+    await store.clock.advance(500)
+
+    assert store.journal.segments[-1].appended_by(0) == written_ms
+    assert (await reopened_as_it_is(store)).journal.segments[0].appended_by(0) == written_ms
+
+
+async def reopened_as_it_is(store: Store) -> Store:
+    """Another life, far later."""
+    again = Store(store.journal.storage, ManualClock(store.clock.now_ms() + 100_000), SMALL)
+    await again.open()
+    return again
 
 
 async def test_a_segment_is_removed_with_its_sidecar_and_removing_it_again_is_harmless() -> None:

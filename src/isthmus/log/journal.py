@@ -417,7 +417,8 @@ class Journal:
         if done.rolled is not None:
             self._rolled(done.rolled)
         active = self.segments[-1]
-        active.note_time(done.units_lsn, done.time_ms)
+        if units:
+            active.note_time(done.units_lsn, done.time_ms)
         promotion = Promotion(self, active, done.time_ms)
         lsn = done.units_lsn
         for unit in units:

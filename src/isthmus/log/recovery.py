@@ -339,7 +339,8 @@ class Recovery:
         self.prev_crc = header.crc
         journal.time_ms = max(journal.time_ms, header.time_ms)
         journal.epoch = max(journal.epoch, header.epoch)
-        segment.note_time(header.first_lsn, header.time_ms)
+        if group.views:
+            segment.note_time(header.first_lsn, header.time_ms)
         promotion = Promotion(journal, segment, header.time_ms)
         for lsn, view, payload in group.entries():
             if view.kind == form.RECORDS:

@@ -129,7 +129,7 @@ class Segment:
             self._index.add(partition, base, end, lsn - self.first_lsn, packed, max_timestamp_ms)
 
     def note_time(self, lsn: int, time_ms: int) -> None:
-        """A group was appended at a place of the active segment, live or while it is scanned."""
+        """A group with something in it was appended at a place of the active segment, live or while it is scanned."""
         self._times.add(lsn, time_ms)
 
     def may_hold(self, partition: int) -> bool:
@@ -253,7 +253,8 @@ class Segment:
         if not len(self._times):
             times = Times()
             for group in self.groups():
-                times.add(group.header.first_lsn, group.header.time_ms)
+                if group.views:
+                    times.add(group.header.first_lsn, group.header.time_ms)
             self._times = times
         return self._times.appended_by(lsn)
 
