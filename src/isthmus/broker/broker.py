@@ -286,6 +286,9 @@ class Broker:
         views = self.catalog.views_of(topic.id)
         if views:
             raise InUse("topic", name, f"queue {views[0].name!r}")
+        for declared in self.catalog.queue_sets.values():
+            if declared.namespace == namespace and declared.config.dead == name:
+                raise InUse("queue", name, f"queue {declared.name!r}, whose dead letters it takes")
         gone: list[facts.Fact] = [] if topic.set.queue is None else [facts.QueueRemoved(topic.set.queue)]
         gone.append(facts.TopicRemoved(topic.id))
         return self._make([("topic", namespace, name)], gone, lambda: None)

@@ -136,8 +136,8 @@ def _tell(catalog: Catalog, fact: facts.AnyFact, partition: int, offset: int) ->
             until = "while its session lasts" if fact.until_ms is None else "for a time"
             return "leased", fact.consumer, f"{_queue(catalog, fact.queue)}, hand-over {fact.acquired}, {until}"
         case facts.Released() if _inside(fact.ranges, offset):
-            when = f"due at {fact.due_ms} ms" if fact.due_ms else "at once"
-            detail = f"{_queue(catalog, fact.queue)}, {fact.failed} failures, ready {when}"
+            when = "ready at once" if fact.due_ms == 0 else f"ready at {fact.due_ms} ms" if fact.due_ms > 0 else "dying"
+            detail = f"{_queue(catalog, fact.queue)}, {fact.failed} failures, {when}"
             return "released", "consumer", detail + (f": {fact.reason}" if fact.reason else "")
         case facts.Settled() if _inside(fact.ranges, offset):
             return fact.why, fact.consumer, _queue(catalog, fact.queue)

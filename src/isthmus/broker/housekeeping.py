@@ -5,12 +5,15 @@ it (the journal is poisoned then and says so to every caller); any other error i
 """
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Final
 
-from isthmus.errors import StorageError
+from isthmus.errors import Closed, RequestError, StorageError
 from isthmus.lenses.queue.queue import Queue
 from isthmus.log import checkpoint, facts, retention
 from isthmus.log.partition import Partition
+
+log = logging.getLogger("isthmus.broker")
 
 STALL_MS: Final = 100
 """A loop that is later than this was stalled."""
@@ -62,25 +65,30 @@ class Housekeeping:
     async def once(self, *, grace_ms: int = 0) -> None:
         """One round of everything; leases that ended at most `grace_ms` ago are left to the next round."""
         broker = self._broker
+        steady = self._watch.is_steady(broker.clock.now_ms(), broker.clock.monotonic_ms())
         for queue in list(broker.catalog.queues.values()):
-            await self.expire(queue, grace_ms=grace_ms)
-        if self._watch.is_steady(broker.clock.now_ms(), broker.clock.monotonic_ms()):
+            await self.expire(queue, grace_ms=grace_ms, steady=steady)
+        if steady:
             for topic in list(broker.catalog.topics.values()):
                 await self.trim(topic)
         if broker.journal.checkpoint_due:
             await checkpoint.take(broker.journal)
         await self.sweep()
 
-    async def expire(self, queue: Queue, *, grace_ms: int = 0) -> None:
-        """Do what time asks of a queue, and bury its dead."""
+    async def expire(self, queue: Queue, *, grace_ms: int = 0, steady: bool = True) -> None:
+        """Do what time asks of a queue, and bury its dead. What is refused stays as it is and is tried again."""
         due_ms = queue.next_due_ms()
         if due_ms is None or due_ms > self._broker.clock.monotonic_ms():
             return
         unit = self._broker.journal.unit()
-        died = await queue.expire(unit, grace_ms=grace_ms)
-        self._broker.bury(unit, queue, died)
-        if unit.changes:
-            await unit.submit()
+        try:
+            died = await queue.expire(unit, grace_ms=grace_ms, steady=steady)
+            self._broker.bury(unit, queue, died)
+            if unit.changes:
+                await unit.submit()
+        except (RequestError, Closed) as error:
+            # A trim came between, the queue was removed meanwhile, or its dead letters have nowhere to go.
+            log.warning("queue %r: %s", queue.name, error)
 
     async def trim(self, topic: "Topic") -> int:
         """Move the log starts of a topic up as its retention says; returns how many offsets went."""
