@@ -51,11 +51,17 @@ class Owned:
 
     async def take(self, now_ms: int, max_events: int, max_bytes: int) -> list[StoredRecord]:
         """The records to hand out next: what comes again first, then new ones. They are taken when it returns."""
+        self.position.trimmed(self.partition.log_start)
+        found = await self._take_again(now_ms, max_events) or await self._take_new(max_events, max_bytes)
+        # What failed before a restart is known only after it was read past.
+        return found or await self._take_again(now_ms, max_events)
+
+    async def _take_again(self, now_ms: int, max_events: int) -> list[StoredRecord]:
+        claims = self.position.claim(now_ms, max_events)
+        return await self._read_again(claims) if claims else []
+
+    async def _take_new(self, max_events: int, max_bytes: int) -> list[StoredRecord]:
         position = self.position
-        position.trimmed(self.partition.log_start)
-        claims = position.claim(now_ms, max_events)
-        if claims:
-            return await self._read_again(claims)
         while not position.paused and (self._buffer or await self._fill(max_bytes)):
             found: list[StoredRecord] = []
             while self._buffer and len(found) < max_events and not position.paused:
