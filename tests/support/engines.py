@@ -1,0 +1,55 @@
+"""An engine as tests of the port use it: through nothing but what `engines/base.py` offers."""
+
+from collections.abc import Sequence
+
+from isthmus.definition import BackoffPolicy, QueueConfig, QueueDefinition, TopicConfig, TopicDefinition
+from isthmus.engines.base import Chunk, Engine, Received, Source, Start
+from support.brokers import MANY_BYTES, records
+
+AT_ONCE = BackoffPolicy(first_ms=0, jitter=0)
+STREAM = TopicDefinition(name="orders")
+WIDE = TopicDefinition(name="wide", partitions=3)
+DEAD = QueueDefinition(name="jobs.dead")
+QUEUE = QueueDefinition(name="jobs", config=QueueConfig(backoff=AT_ONCE, dead="jobs.dead", failed_max=2))
+KEPT = QueueDefinition(name="kept", topic=TopicConfig())
+
+
+async def declare_all(engine: Engine) -> None:
+    """A stream of one partition, one of three, a queue with its dead letters, and one that keeps what is settled."""
+    for definition in (STREAM, WIDE, DEAD, QUEUE, KEPT):
+        await engine.declare(definition)
+
+
+async def publish(engine: Engine, name: str, *values: str) -> None:
+    """Publish texts; `a:1` has the key `a`."""
+    await engine.publish(name, records(*values))
+
+
+async def read(engine: Engine, topic: str, start: Start = "earliest") -> list[str]:
+    """What a topic holds from a start to its end, partition by partition in the order of reading."""
+    reader = await engine.reader(topic, start, stop="end")
+    found: list[str] = []
+    while not reader.ended:
+        chunk = await reader.read(MANY_BYTES, 0)
+        found += [] if chunk is None else texts_of(chunk)
+    await reader.close()
+    return found
+
+
+def texts_of(chunk: Chunk) -> list[str]:
+    return [(record.value or b"").decode() for record in chunk.records]
+
+
+def texts(received: Sequence[Received]) -> list[str]:
+    return [(one.stored.value or b"").decode() for one in received]
+
+
+async def take(source: Source, max_events: int = 1_000) -> list[Received]:
+    """What there is to receive at this moment."""
+    return await source.receive(max_events, MANY_BYTES, 0)
+
+
+async def settle(engine: Engine, source: Source, received: Sequence[Received]) -> None:
+    unit = engine.unit()
+    unit.settle(source, received)
+    await unit.submit()
