@@ -155,6 +155,9 @@ PACKAGES: Final = (
 EXTRAS: Final = {"uvloop": "uvloop", "protobuf": "google"}
 """What the packages of our extras are imported as."""
 
+NOT_OURS: Final = frozenset({"dev", "bench"})
+"""Extras for whoever works on Isthmus: what tests it, and the peers that it is measured against."""
+
 # ---- the rules as functions --------------------------------------------------------------------------------------
 
 NAMES: Final = frozenset(
@@ -255,7 +258,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 def test_every_extra_brings_something_that_the_code_uses() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = {name: wanted for name, wanted in project["optional-dependencies"].items() if name != "dev"}
+    extras = {name: wanted for name, wanted in project["optional-dependencies"].items() if name not in NOT_OURS}
     imported = {found.module.split(".")[0] for module in modules() for found in imports(module, NAMES)}
 
     packages = {name: [re.split(r"[^\w.-]", each)[0] for each in wanted] for name, wanted in extras.items()}
