@@ -22,6 +22,8 @@ LATER = {
     "kinesis": "AWS Kinesis",
 }
 
+USE = "use memory://, isthmus:///path or a path"
+
 
 async def open_engine(
     url: str,
@@ -50,7 +52,10 @@ async def open_engine(
         options = local.with_segments_of(segment_bytes, options)
     if "\0" in url:
         raise InvalidArgument("url", "holds a null byte; remove it")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # brackets that hold no IPv6 address
+        raise InvalidArgument("url", f"{url!r} cannot be read ({error}); {USE}") from error
     if parts.scheme in LATER:
         raise Unsupported(f"engine {parts.scheme}:// ({LATER[parts.scheme]})", "it comes in a later version")
     if parts.scheme == "memory":
@@ -58,9 +63,12 @@ async def open_engine(
     if parts.scheme == "isthmus":
         if parts.netloc:
             raise Unsupported("a server at isthmus://host:port", "it comes in a later version; use isthmus:///path")
+        if not parts.path or parts.query or parts.fragment:
+            # Without a path it would be the working directory; with ? or # another one than what was written.
+            raise InvalidArgument("url", f"{url!r} is no isthmus:///path without ? and #; a plain path may hold them")
         return await local.open_directory(url, parts.path, clock, options, read_only=read_only)
     if parts.scheme and "://" in url:
-        raise InvalidArgument("url", f"{parts.scheme}:// is no engine; use memory://, isthmus:///path or a path")
+        raise InvalidArgument("url", f"{parts.scheme}:// is no engine; {USE}")
     if not url:
-        raise InvalidArgument("url", "is empty; use memory://, isthmus:///path or a path")
+        raise InvalidArgument("url", f"is empty; {USE}")
     return await local.open_directory(url, url, clock, options, read_only=read_only)

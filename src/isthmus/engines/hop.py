@@ -4,6 +4,7 @@ It adds nothing and keeps nothing; what cannot hop (a clock's timers) stays on t
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, TypeVar, cast
 
@@ -21,6 +22,7 @@ from isthmus.engines.base import (
     Start,
     Unit,
 )
+from isthmus.errors import Closed
 from isthmus.record import Appended, Record
 
 T = TypeVar("T")
@@ -29,12 +31,25 @@ T = TypeVar("T")
 class Hop:
     """Runs coroutines on the engine's loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, url: str) -> None:
         self._loop = loop
+        self._url = url
 
     async def to(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine that runs on the other loop; cancelling the wait cancels it there."""
+        """The result of a coroutine that runs on the other loop; cancelling the wait cancels it there.
+
+        Raises:
+            Closed: the other loop has ended, and the engine with it.
+        """
+        if self._loop.is_closed():
+            work.close()
+            raise Closed(self._url)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def last(self, work: Coroutine[Any, Any, None]) -> None:
+        """The same for closing: what lived on a loop that has ended is closed."""
+        with contextlib.suppress(Closed):
+            await self.to(work)
 
 
 class HoppingEngine:
@@ -42,7 +57,7 @@ class HoppingEngine:
 
     def __init__(self, inner: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self._inner = inner
-        self._hop = Hop(loop)
+        self._hop = Hop(loop, inner.url)
         self._clock = SystemClock()
 
     @property
@@ -71,7 +86,7 @@ class HoppingEngine:
 
     async def close(self) -> None:
         """Close the inner engine."""
-        await self._hop.to(self._inner.close())
+        await self._hop.last(self._inner.close())
 
     async def declare(self, definition: TopicDefinition | QueueDefinition) -> None:
         """Hops."""
@@ -138,7 +153,7 @@ class HoppingReader:
 
     async def close(self) -> None:
         """Hops."""
-        await self._hop.to(self._inner.close())
+        await self._hop.last(self._inner.close())
 
 
 class HoppingSource:
@@ -170,7 +185,7 @@ class HoppingSource:
 
     async def close(self) -> None:
         """Hops."""
-        await self._hop.to(self.inner.close())
+        await self._hop.last(self.inner.close())
 
 
 class HoppingUnit:
