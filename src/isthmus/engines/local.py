@@ -1,43 +1,83 @@
 """The brokers of this process: one a directory, shared by all engines that name it, closed with the last.
 
-An engine that is opened on another event loop than the broker's gets a proxy that hops to the broker's loop.
+Who opens a directory while its broker closes waits for that, and then gets a new one. An engine that is opened on
+another event loop than the broker's gets a proxy that hops to the broker's loop. It looks at no record.
 """
 
 import asyncio
 import os
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from isthmus.broker.broker import Broker, BrokerOptions
 from isthmus.clock import Clock, SystemClock
 from isthmus.engines.base import Engine
 from isthmus.engines.embedded import EmbeddedEngine
-from isthmus.engines.hop import HoppingEngine
-from isthmus.errors import Closed, InvalidArgument
+from isthmus.engines.hop import Hop, HoppingEngine
+from isthmus.errors import InvalidArgument
 from isthmus.limits import SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN
-from isthmus.log.storage import MemoryStorage, RealStorage, Storage
+from isthmus.log.storage import MemoryStorage, RealStorage
 
 __all__ = ["BrokerOptions", "open_directory", "open_memory"]
 
 
 @dataclass
 class Shared:
-    """A broker with those who use it."""
+    """A broker with those who use it. Its coroutines run on its own loop."""
 
     key: object
     loop: asyncio.AbstractEventLoop
+    make: Callable[[], Broker]
+    read_only: bool = False
     users: int = 0
+    closed: bool = False
     broker: Broker | None = None
-    opening: "asyncio.Future[Broker] | None" = None
-    closed: bool = field(default=False)
+    opening: "asyncio.Task[Broker] | None" = None
+    gone: "Future[None]" = field(default_factory=Future)
+
+    async def engine(self, url: str) -> EmbeddedEngine | None:
+        """One user more; the first opens the broker, in a task that outlives a user who stops waiting.
+
+        Returns:
+            None when the broker is being closed: `gone` says when its directory is free.
+        """
+        if self.closed:
+            return None
+        self.users += 1
+        try:
+            if self.opening is None:
+                self.opening = asyncio.get_running_loop().create_task(self._open(), name="isthmus-open")
+            return EmbeddedEngine(url, await asyncio.shield(self.opening), self)
+        except BaseException:
+            await self.give_back()
+            raise
+
+    async def _open(self) -> Broker:
+        self.broker = self.make()
+        await self.broker.open(read_only=self.read_only)
+        return self.broker
 
     async def give_back(self) -> None:
         """One user less; the last closes the broker."""
         self.users -= 1
-        if self.users == 0 and not self.closed:
-            self.closed = True
-            _shared.pop(self.key, None)
-            if self.broker is not None:
-                await self.broker.close()
+        if self.users or self.closed:
+            return
+        self.closed = True
+        try:
+            if self.opening is not None:
+                await asyncio.wait([self.opening])
+                if not self.opening.cancelled() and self.opening.exception() is None:
+                    await self.opening.result().close()
+        finally:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Whoever asks next gets a broker of their own."""
+        if _shared.get(self.key) is self:
+            del _shared[self.key]
+        if not self.gone.done():
+            self.gone.set_result(None)
 
 
 _shared: dict[object, Shared] = {}
@@ -62,7 +102,7 @@ def with_segments_of(segment_bytes: int, options: BrokerOptions | None) -> Broke
 async def open_memory(url: str, name: str, clock: Clock | None, options: BrokerOptions | None) -> Engine:
     """A store in memory; an empty name is nobody else's."""
     key: object = ("memory", name) if name else object()
-    return await _open(url, key, MemoryStorage, clock, options)
+    return await _open(url, key, lambda: Broker(MemoryStorage(), clock or SystemClock(), options))
 
 
 async def open_directory(
@@ -70,55 +110,24 @@ async def open_directory(
 ) -> Engine:
     """A store in a directory."""
     storage = RealStorage(path, create=not read_only)
-    if read_only:
-        return await _open(url, object(), lambda: storage, clock, options, read_only=True)
-    return await _open(url, storage.identity(), lambda: storage, clock, options)
+    key: object = object() if read_only else storage.identity()
+    return await _open(url, key, lambda: Broker(storage, clock or SystemClock(), options), read_only=read_only)
 
 
-async def _open(  # what is opened, and how
-    url: str,
-    key: object,
-    make: "type[MemoryStorage] | object",
-    clock: Clock | None,
-    options: BrokerOptions | None,
-    *,
-    read_only: bool = False,
-) -> Engine:
+async def _open(url: str, key: object, make: Callable[[], Broker], *, read_only: bool = False) -> Engine:
     loop = asyncio.get_running_loop()
-    shared = _shared.get(key)
-    if shared is not None and shared.loop.is_closed():
-        # Its loop ended without closing it; nobody can use it any more.
-        _shared.pop(key, None)
-        if shared.broker is not None:
-            shared.broker.abandon()
-        shared = None
-    if shared is None:
-        shared = _shared[key] = Shared(key, loop)
-        shared.opening = loop.create_future()
-        try:
-            storage: Storage = make()  # type: ignore[operator]
-            broker = Broker(storage, clock or SystemClock(), options)
-            await broker.open(read_only=read_only)
-        except BaseException as error:
-            _shared.pop(key, None)
-            shared.opening.set_exception(error)
-            shared.opening.exception()
-            raise
-        shared.broker = broker
-        shared.opening.set_result(broker)
-    shared.users += 1
-    if shared.loop is loop:
-        if shared.opening is None:
-            raise Closed(url)
-        return EmbeddedEngine(url, await asyncio.shield(shared.opening), shared)
-    return await _on_other_loop(url, shared)
-
-
-async def _on_other_loop(url: str, shared: Shared) -> Engine:
-    async def make() -> EmbeddedEngine:
-        if shared.opening is None:
-            raise Closed(url)
-        return EmbeddedEngine(url, await asyncio.shield(shared.opening), shared)
-
-    inner = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), shared.loop))
-    return HoppingEngine(inner, shared.loop)
+    while True:
+        shared = _shared.setdefault(key, Shared(key, loop, make, read_only))
+        if shared.loop.is_closed():
+            # Its loop ended without closing it; nobody can use it any more.
+            if shared.broker is not None:
+                shared.broker.abandon()
+            shared.let_go()
+            continue
+        if shared.loop is loop:
+            engine = await shared.engine(url)
+        else:
+            engine = await Hop(shared.loop, url).to(shared.engine(url))
+        if engine is not None:
+            return engine if shared.loop is loop else HoppingEngine(engine, shared.loop)
+        await asyncio.shield(asyncio.wrap_future(shared.gone))
