@@ -50,13 +50,14 @@ ROOMS: Final = (
     Room("log.tail log.pending", LEAF),
     Room("log.partition", f"{LEAF} {PURE_LOG}"),
     Room("log.segment", f"{LEAF} {PURE_LOG} log.storage log.scan log.files log.partition"),
+    Room("log.reading", f"{LEAF} {PURE_LOG} log.storage log.partition log.segment"),
     Room("log.promotion", f"{LEAF} {PURE_LOG} log.tail log.pending log.partition log.segment"),
     Room("log.unit", f"{LEAF} {PURE_LOG} log.pending log.partition log.promotion"),
     Room("log.commit", f"{LEAF} {PURE_LOG} log.storage log.segment"),
     Room(
         "log.journal",
         f"{LEAF} {PURE_LOG} log.storage log.files log.tail log.pending log.segment log.commit log.partition"
-        " log.promotion log.unit",
+        " log.promotion log.unit log.reading",
     ),
     # Opening builds the journal, and a checkpoint reads it; so both stand above it.
     Room("log.checkpoint", f"{LEAF} {PURE_LOG} log.storage log.journal"),

@@ -9,15 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.errors import Closed, InvariantError, OffsetOutOfRange, Overloaded, StorageFull, StorePoisoned
+from isthmus.errors import Closed, InvariantError, Overloaded, StorageFull, StorePoisoned
 from isthmus.limits import IDLE_MARKER_MS
 from isthmus.log import commit, facts
-from isthmus.log import format as form
-from isthmus.log.journal import JournalOptions, merge_ranges, rows_for
-from isthmus.log.storage import MemoryStorage, RealStorage, Storage
+from isthmus.log.journal import JournalOptions, merge_ranges
+from isthmus.log.storage import MemoryStorage, RealStorage
 from support.faulty_storage import SYNCS, WRITES, Fault, FaultyStorage
-from support.log_world import KIB, Append, Commit, JournalWorld, Make, Store, Trim, batch_of
-from support.opened import P0, P1, TOPIC, opened
+from support.log_world import KIB, Append, Commit, JournalWorld, Make, Store, batch_of
+from support.opened import P0, TOPIC, opened
 from support.sim_storage import SimStorage
 
 A = Append((P0,), (b"a",))
@@ -224,64 +223,6 @@ async def test_a_journal_that_is_used_all_the_time_writes_no_marker() -> None:
     assert markers(store) == before
 
 
-# ---- reading -------------------------------------------------------------------------------------------------------
-
-
-async def test_readers_get_over_segments(tmp_path: Path) -> None:
-    for storage in (MemoryStorage(), RealStorage(str(tmp_path))):
-        store = await filled(storage, 30)
-        assert len(store.journal.segments) > 2
-        assert [offset for offset, _ in await store.values(P0)] == list(range(30))
-        await store.journal.stop()
-
-
-async def filled(storage: Storage, count: int) -> Store:
-    store = await opened(storage)
-    for number in range(count):
-        await store.submit([Append((P0,), (b"%d" % number * 300,))])
-    return store
-
-
-async def test_each_partition_is_read_from_its_own_batches() -> None:
-    store = await opened()
-    for number in range(20):
-        await store.submit([Append((P1 if number % 3 else P0,), (b"%d" % number * 300,))])
-
-    assert [len(await store.values(key)) for key in (P0, P1)] == [7, 13]
-
-
-async def test_offsets_without_records_are_an_empty_batch_that_owns_them() -> None:
-    store = await opened()
-    await store.submit([A, Trim(P0, 5)])
-    await store.submit([A])
-    store.journal.partitions[P0].log_start = 1
-
-    (found, *_) = await store.journal.partitions[P0].read(1, KIB)
-
-    assert (found.base_offset, found.end_offset, found.flags) == (1, 5, form.ENTRY_COMPACTED)
-    assert Store.records(found, 0) == []
-
-
-async def test_a_reader_whose_segment_was_removed_is_told_that_its_offset_is_gone() -> None:
-    store = await filled(MemoryStorage(), 30)
-    partition = store.journal.partitions[P0]
-    store.journal.segments[0].unlink()
-    partition.log_start = 20
-
-    with pytest.raises(OffsetOutOfRange):
-        await store.journal.read(partition, 0, KIB)
-
-
-async def test_the_newest_batches_come_from_memory() -> None:
-    storage = FaultyStorage(MemoryStorage())
-    store = await opened(storage)
-    await store.submit([A])
-    storage.calls.clear()
-
-    assert store.journal.partitions[P0].read_now(0, KIB)
-    assert not storage.calls
-
-
 # ---- the whole -----------------------------------------------------------------------------------------------------
 
 
@@ -357,7 +298,3 @@ def test_merged_ranges_hold_the_same_numbers_and_are_rising_and_apart(ranges: li
 
 def test_an_empty_range_changes_nothing_behind_others() -> None:
     assert merge_ranges([(0, 4), (2, 2), (9, 9)]) == [(0, 4)]
-
-
-def test_few_rows_are_looked_at_for_few_bytes_and_never_none() -> None:
-    assert [rows_for(size) for size in (0, 1, 64 * KIB, 1 << 40)] == [1, 1, 256, 4_096]

@@ -303,9 +303,10 @@ class Segment:
         """Remove both files; the caller syncs the folder."""
         storage = self._journal.storage
         for name in (self.index_name, self.name):
-            self._journal.files.forget(name)
             if storage.exists(name):
                 storage.unlink(name)
+            # Behind it, so that a reader who was faster does not keep what has no name any more.
+            self._journal.files.forget(name)
 
 
 def add_rows(index: ActiveIndex, view: form.EntryView, batch: bytes, position: int) -> None:
