@@ -6,7 +6,7 @@ door can keep it and answer in order; methods that wait for data are coroutines.
 
 import errno
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -49,6 +49,7 @@ from isthmus.log.storage import Storage
 from isthmus.record import Appended, Record, StoredRecord
 
 T = TypeVar("T")
+Removal = facts.TopicRemoved | facts.QueueRemoved | facts.ExchangeRemoved
 Key = tuple[str, str, str]
 """Kind, namespace and name of something that is being changed."""
 
@@ -177,16 +178,19 @@ class Broker:
         if key in self.catalog.topic_names:
             raise AlreadyExists("topic", asked.name)
         fact = self._topic_fact(asked, queue=None)
-        self._end_with(session, asked.lifetime, lambda: self._drop_topic(fact.id))
+        self._end_with(session, asked.lifetime, self.catalog.topics, facts.TopicRemoved(fact.id))
         return self._make([("topic", *key)], [fact], lambda: self.catalog.topics[fact.id])
 
-    def _drop_topic(self, topic_id: int) -> None:
-        if topic_id in self.catalog.topics and not self.journal.closed:
-            unit = self.journal.unit()
-            unit.fact(facts.TopicRemoved(topic_id))
-            unit.submit()
+    def _end_with(self, session: Session, lifetime: definition.Lifetime, known: Container[int], *gone: Removal) -> None:
+        """What is made to live as long as a session goes with it, if it is still known then."""
 
-    def _end_with(self, session: Session, lifetime: definition.Lifetime, drop: Callable[[], None]) -> None:
+        def drop() -> None:
+            if gone[0].id in known and self.journal.writable and not self.journal.closed:
+                unit = self.journal.unit()
+                for fact in gone:
+                    unit.fact(fact)
+                unit.submit()
+
         if lifetime == "session":
             session.on_end(drop)
 
@@ -332,21 +336,24 @@ class Broker:
         )
         if key in self.catalog.topic_names:
             topic = self._adopt(key, queue_id)
-        view_of = None if asked.view_of is None else self.topic(asked.namespace, asked.view_of).id
+        view_of = None if asked.view_of is None else self._viewed(asked, asked.view_of).id
         fact = facts.QueueSet(
             queue_id, asked.namespace, asked.name, topic.id, asked.config, view_of, view_start, asked.lifetime,
             self.clock.now_ms(),
         )  # fmt: skip
-        self._end_with(session, asked.lifetime, lambda: self._drop_queue(queue_id, topic.id))
+        gone = facts.QueueRemoved(queue_id), facts.TopicRemoved(topic.id)
+        self._end_with(session, asked.lifetime, self.catalog.queue_sets, *gone)
         names = [("topic", *key)] + ([] if asked.view_of is None else [("topic", asked.namespace, asked.view_of)])
         return self._make(names, [topic, fact], lambda: self.catalog.queues[queue_id])
 
-    def _drop_queue(self, queue_id: int, topic_id: int) -> None:
-        if queue_id in self.catalog.queue_sets and not self.journal.closed:
-            unit = self.journal.unit()
-            unit.fact(facts.QueueRemoved(queue_id))
-            unit.fact(facts.TopicRemoved(topic_id))
-            unit.submit()
+    def _viewed(self, asked: QueueDefinition, name: str) -> Topic:
+        """The topic that a queue is to view, which must live as long as the queue."""
+        shared = self.topic(asked.namespace, name)
+        if shared.set.lifetime not in {"durable", asked.lifetime}:
+            raise InvalidArgument(
+                "of", f"{name!r} lives as long as its {shared.set.lifetime}, the queue would outlive it"
+            )
+        return shared
 
     def _adopt(self, key: tuple[str, str], queue_id: int) -> facts.TopicSet:
         old = self.topic(*key).set
@@ -419,6 +426,7 @@ class Broker:
         if key in self.catalog.exchange_names:
             raise AlreadyExists("exchange", asked.name)
         fact = facts.ExchangeSet(self.catalog.new_id(), asked.namespace, asked.name, asked.kind, asked.lifetime)
+        self._end_with(session, asked.lifetime, self.catalog.exchanges, facts.ExchangeRemoved(fact.id))
         return self._make([("exchange", *key)], [fact], lambda: self.catalog.exchanges[fact.id])
 
     def remove_exchange(self, session: Session, namespace: str, name: str) -> Pending[None]:
