@@ -105,6 +105,20 @@ class TestSharing:
         assert await second.partitions("orders") == 1
         await second.close()
 
+    async def test_who_stops_waiting_for_the_closing_does_not_stop_it(self, url: str) -> None:
+        first = await open_engine(url)
+        await first.declare(STREAM)
+        closing = asyncio.ensure_future(first.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+
+        second = await open_engine(url)
+
+        assert closing.cancelled()
+        assert broker_of(first).journal.closed
+        assert await second.partitions("orders") == 1
+        await second.close()
+
     async def test_who_stops_waiting_for_the_opening_does_not_stop_the_others(self, url: str) -> None:
         first, second = (asyncio.ensure_future(open_engine(url)) for _ in range(2))
         await asyncio.sleep(0)

@@ -34,6 +34,7 @@ class Shared:
     closed: bool = False
     broker: Broker | None = None
     opening: "asyncio.Task[Broker] | None" = None
+    closing: "asyncio.Task[None] | None" = None
     gone: "Future[None]" = field(default_factory=Future)
 
     async def engine(self, url: str) -> EmbeddedEngine | None:
@@ -59,11 +60,15 @@ class Shared:
         return self.broker
 
     async def give_back(self) -> None:
-        """One user less; the last closes the broker."""
+        """One user less; the last closes the broker, in a task that goes on if the user stops waiting."""
         self.users -= 1
         if self.users or self.closed:
             return
         self.closed = True
+        self.closing = asyncio.get_running_loop().create_task(self._close(), name="isthmus-close")
+        await asyncio.shield(self.closing)
+
+    async def _close(self) -> None:
         try:
             if self.opening is not None:
                 await asyncio.wait([self.opening])
