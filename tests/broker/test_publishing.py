@@ -6,7 +6,7 @@ import pytest
 
 from isthmus.broker import publishing
 from isthmus.broker.catalog import Topic
-from isthmus.broker.publishing import ONLY, Options, Publish, Share, dedup_digests, fan_out
+from isthmus.broker.publishing import COPIES, ONLY, Options, Publish, Share, dedup_digests, fan_out
 from isthmus.errors import InvalidArgument, KeyRequired, RecordTooLarge, UnknownPartition, UnsupportedCompression
 from isthmus.log import batch as batches
 from isthmus.log.dedup import digest
@@ -131,6 +131,13 @@ class TestRefusals:
         Publish([Record(b"x" * (100 - len(headers)), headers=headers)], NOW_MS).shares(topic)
         with pytest.raises(RecordTooLarge, match="101 bytes"):
             Publish([Record(b""), Record(b"x" * (100 - len(headers)), b"k", headers)], NOW_MS).shares(topic)
+
+    async def test_what_isthmus_copies_is_not_held_against_the_limit(self) -> None:
+        topic = await topic_of(record_bytes_max=100)
+
+        shares = Publish(records("x" * 200), NOW_MS, COPIES).shares(topic)
+
+        assert texts(shares[0]) == ["x" * 200]
 
     async def test_a_compacted_topic_wants_keys(self) -> None:
         topic = await topic_of(compact=True)

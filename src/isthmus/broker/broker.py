@@ -17,7 +17,7 @@ from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
 from isthmus.broker.groups import Coordinator
 from isthmus.broker.housekeeping import Housekeeping
 from isthmus.broker.member import Member, StartAt
-from isthmus.broker.publishing import PLAIN, Options, Publish, Share
+from isthmus.broker.publishing import COPIES, PLAIN, Options, Publish, Share
 from isthmus.broker.routing import topics_for
 from isthmus.clock import Clock
 from isthmus.definition import Binding, ExchangeDefinition, QueueDefinition, TopicConfig, TopicDefinition
@@ -724,7 +724,7 @@ class Broker:
             )
             for one in died
         ]
-        for share in Publish(letters, now_ms).shares(target):
+        for share in Publish(letters, now_ms, COPIES).shares(target):
             share.partition.append(unit, share.batch, attributes=share.attributes)
 
 

@@ -38,7 +38,11 @@ _RECORD_OVERHEAD: Final = 32
 
 
 class Options(NamedTuple):
-    """What goes for all records of one publish; times in milliseconds since 1970 UTC."""
+    """What goes for all records of one publish; times in milliseconds since 1970 UTC.
+
+    `copies` says that Isthmus itself writes them, of records that were let in once: dead letters and what comes home
+    from there. What was added to them does not count against the limit of a record.
+    """
 
     due_ms: int | None = None
     expire_ms: int | None = None
@@ -46,6 +50,7 @@ class Options(NamedTuple):
     dedup: str | None = None
     compression: str = "none"
     cause: str | None = None
+    copies: bool = False
 
     def headers(self) -> list[tuple[str, bytes | None]]:
         """As record headers."""
@@ -59,6 +64,7 @@ class Options(NamedTuple):
 
 
 PLAIN: Final = Options()
+COPIES: Final = Options(copies=True)
 
 
 class Share(NamedTuple):
@@ -96,7 +102,7 @@ class Publish:
         InvalidBatch: a record's headers cannot be added to.
     """
 
-    __slots__ = ("_batches", "_compression", "_keyless", "_largest", "_now_ms", "_size", "attributes", "records")
+    __slots__ = ("_batches", "_keyless", "_largest", "_now_ms", "_options", "_size", "attributes", "records")
 
     def __init__(self, records: Sequence[Record], now_ms: int, options: Options = PLAIN) -> None:
         if not records:
@@ -110,7 +116,7 @@ class Publish:
         self._keyless = any([record.key is None for record in self.records])  # noqa: C419 - twice as fast as one by one
         self.attributes = bool(extra) or _marked(self.records)
         self._now_ms = now_ms
-        self._compression = options.compression
+        self._options = options
         self._batches: dict[tuple[int, ...] | None, list[_Batch]] = {}
 
     def shares(self, topic: Topic, partition: int | None = None) -> list[Share]:
@@ -131,7 +137,7 @@ class Publish:
         ]
 
     def _check(self, config: TopicConfig, name: str) -> None:
-        if self._largest > config.record_bytes_max:
+        if self._largest > config.record_bytes_max and not self._options.copies:
             raise RecordTooLarge(self._largest, config.record_bytes_max)
         if config.compact and self._keyless:
             raise KeyRequired(name)
@@ -157,7 +163,7 @@ class Publish:
         part = self.records if chosen is None else [self.records[at] for at in chosen]
         cuts = [(0, len(part))] if self._size <= BATCH_BYTES_TARGET else _cuts(part)
         for start, end in cuts:
-            data = batches.encode(part[start:end], now_ms=self._now_ms, compression=self._compression)
+            data = batches.encode(part[start:end], now_ms=self._now_ms, compression=self._options.compression)
             whole = start == 0 and end == len(part)
             indexes = chosen if whole else (chosen or range(len(part)))[start:end]
             yield _Batch(indexes, end - start, data)

@@ -15,7 +15,7 @@ from isthmus.broker.access import Session
 from isthmus.broker.broker import Broker
 from isthmus.broker.member import Member
 from isthmus.broker.owned import Owned
-from isthmus.broker.publishing import PLAIN, Options, Share
+from isthmus.broker.publishing import COPIES, PLAIN, Options, Share
 from isthmus.clock import Clock
 from isthmus.definition import DEFAULT_NAMESPACE, QueueDefinition, TopicDefinition
 from isthmus.engines.base import (
@@ -430,7 +430,7 @@ class StreamSource:
                 )
                 for one in received
             ]
-            broker.add(engine.session, unit, target, records)
+            broker.add(engine.session, unit, target, records, COPIES)
         self.settle(unit, received)
         await unit.submit()
 

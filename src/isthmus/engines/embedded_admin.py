@@ -3,6 +3,7 @@
 from typing import Final, Protocol
 
 from isthmus.broker import describe, explain, redrive
+from isthmus.broker.publishing import COPIES
 from isthmus.broker.access import Session
 from isthmus.broker.broker import Broker
 from isthmus.definition import QueueDefinition, TopicDefinition
@@ -145,7 +146,7 @@ class EmbeddedAdmin:
             for one in leased:
                 target, group = self._home(one)
                 record = redrive.revived(one.record, group)
-                broker.add(session, unit, broker.topic(self._engine.namespace, target), [record])
+                broker.add(session, unit, broker.topic(self._engine.namespace, target), [record], COPIES)
             lens.ack(unit, [one.lease for one in leased])
             await unit.submit()
         except BaseException:
