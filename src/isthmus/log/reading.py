@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, TypeVar
 
 from isthmus.errors import Damaged, OffsetOutOfRange
-from isthmus.limits import READ_AHEAD_ENTRIES
+from isthmus.limits import KIB, READ_AHEAD_ENTRIES
 from isthmus.log import batch as batches
 from isthmus.log import format as form
 from isthmus.log.index import Row
@@ -17,6 +17,15 @@ from isthmus.log.segment import Segment, row_flags, row_length
 from isthmus.log.storage import Storage
 
 T = TypeVar("T")
+
+Stretch = tuple[Segment, list[Row]]
+"""Neighbouring batches of a partition in one segment."""
+
+_PAGE_BYTES: Final = 4 * KIB
+"""Entries that are asked for ahead: one for each of these that a reader has room for, up to READ_AHEAD_ENTRIES."""
+
+_NEAR: Final = 4
+"""Segments from the hint on that are looked at before searching all."""
 
 _ROWS: Final = 1_024
 """Index rows that are looked at in one step."""
@@ -55,22 +64,65 @@ class Reader:
         return await self._journal.run(lambda: self._read_from(partition, offset, max_bytes))
 
     def _read_from(self, partition: Partition, offset: int, max_bytes: int) -> list[BatchAt]:
-        limit = rows_for(max_bytes)
         # Taken first: what is below it is in the indexes by now, whatever happens on the loop meanwhile.
         high_watermark = partition.high_watermark
         try:
-            located = self._locate(partition, offset, limit + READ_AHEAD_ENTRIES)
-            if located is None or located[1][0].base_offset > offset:
+            plan = self._plan(partition, offset, max_bytes, high_watermark)
+            if not plan:
+                located = self._locate(partition, offset, 1)
                 return self._over_gap(partition, offset, located[1][0].base_offset if located else high_watermark)
-            segment, rows = located
             if not self._journal.storage.inline:
-                segment.read_ahead(rows)
-            return self._collect(partition, segment, rows, max_bytes, wait=True) or []
+                for segment, rows in plan:
+                    segment.read_ahead(rows)
+            return self._follow(partition, plan, max_bytes)
         except FileNotFoundError:
             # Segments go when all that they hold is below the log start.
             if offset < partition.log_start or self._journal.read_only is not None:
                 raise OffsetOutOfRange(offset, partition.log_start, partition.high_watermark) from None
             raise
+
+    def _plan(self, partition: Partition, offset: int, max_bytes: int, high_watermark: int) -> list[Stretch]:
+        """What to read for that many bytes, over as many segments as it takes, and what to ask for ahead of it.
+
+        A partition among many has few batches in a segment, so looking ahead in one segment would be too little.
+        """
+        plan: list[Stretch] = []
+        # Who asks for little wants one place, and not what comes after it.
+        ahead = min(READ_AHEAD_ENTRIES, max_bytes // _PAGE_BYTES)
+        while (max_bytes > 0 or ahead > 0) and offset < high_watermark:
+            located = self._locate(partition, offset, rows_for(max_bytes) + ahead)
+            if located is None or located[1][0].base_offset > offset:
+                break
+            plan.append(located)
+            rows = located[1]
+            for row in rows:
+                if max_bytes > 0:
+                    max_bytes -= row_length(row)
+                else:
+                    ahead -= 1
+            offset = rows[-1].end_offset
+        return plan
+
+    def _follow(self, partition: Partition, plan: Sequence[Stretch], max_bytes: int) -> list[BatchAt]:
+        """The batches of a plan up to `max_bytes`, at least one."""
+        found: list[BatchAt] = []
+        for segment, rows in plan:
+            if found and row_length(rows[0]) > max_bytes:
+                break
+            try:
+                read = self._collect(partition, segment, rows, max_bytes, wait=True)
+            except (Damaged, FileNotFoundError):
+                if found:
+                    break  # whoever goes on from here meets it again
+                raise
+            if not read:
+                break
+            found += read
+            partition.hint_lsn = segment.first_lsn
+            max_bytes -= sum(len(batch.data) for batch in read)
+            if read[-1].end_offset < rows[-1].end_offset:
+                break
+        return found
 
     def _over_gap(self, partition: Partition, offset: int, end_offset: int) -> list[BatchAt]:
         """No record has these offsets: an empty batch that owns them, so that readers get over them.
@@ -89,15 +141,18 @@ class Reader:
             return []
         return [BatchAt(offset, end_offset, form.ENTRY_COMPACTED, batches.gap(offset, end_offset))]
 
-    def _locate(self, partition: Partition, offset: int, limit: int) -> tuple[Segment, list[Row]] | None:
+    def _locate(self, partition: Partition, offset: int, limit: int) -> Stretch | None:
         """The segment that holds or follows an offset, with its rows from there; None at the end.
 
         Offsets rise from segment to segment, so halving finds it; a reader that goes on is mostly where it was.
         """
         segments = self._journal.segments
-        at = _segment_at(segments, partition.hint_lsn)
-        bounds = segments[at].bounds(partition.id)
-        if bounds is None or not bounds[0] <= offset < bounds[1]:
+        hint = _segment_at(segments, partition.hint_lsn)
+        for at in range(hint, min(hint + _NEAR, len(segments))):
+            bounds = segments[at].bounds(partition.id) if segments[at].may_hold(partition.id) else None
+            if bounds is not None and bounds[0] <= offset < bounds[1]:
+                break
+        else:
             at = self._search(segments, partition, offset)
             if at == len(segments):
                 return None
