@@ -3,9 +3,9 @@
 from typing import Final, Protocol
 
 from isthmus.broker import describe, explain, redrive
-from isthmus.broker.publishing import COPIES
 from isthmus.broker.access import Session
 from isthmus.broker.broker import Broker
+from isthmus.broker.publishing import COPIES
 from isthmus.definition import QueueDefinition, TopicDefinition
 from isthmus.engines.base import Start
 from isthmus.errors import InvalidArgument, UnknownPartition, UnknownQueue
