@@ -200,11 +200,10 @@ class TestExpiry:
     async def test_a_message_that_has_outlived_its_time_expires(self) -> None:
         async with world() as at:
             queue = await queue_of(at, "a", ttl_ms=MINUTE_MS)
-            before = queue.counts()
 
             await at.clock.advance(MINUTE_MS + TICK_MS)
 
-            assert (before.ready, queue.counts().ready, queue.counts().expired) == (1, 0, 1)
+            assert (queue.counts().ready, queue.counts().expired) == (0, 1)
 
     async def test_after_a_stall_a_lease_that_has_just_ended_is_left_to_the_next_round(self) -> None:
         async with world(options=RARELY) as at:

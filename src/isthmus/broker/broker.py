@@ -81,6 +81,7 @@ class Broker:
         self.housekeeping = Housekeeping(self)
         self._flying: dict[tuple[int, int, int, int], Pending[list[Appended]]] = {}
         self.opened_ms = 0
+        self._replayed = False
         self.report = OpenReport()
 
     # ---- life -----------------------------------------------------------------------------------------------------
@@ -100,6 +101,7 @@ class Broker:
                 raise StorageFull(self.storage.directory, self.options.journal.segment_bytes) from error
             raise
         self.opened_ms = self.clock.monotonic_ms()
+        self._replayed = True
         for queue in self.catalog.queues.values():
             queue.recovered()
         for group in self.catalog.groups.values():
@@ -395,9 +397,12 @@ class Broker:
         return self._make([name], [owned, changed], lambda: self.catalog.queues[old.id])
 
     def _make_queue(self, declared: facts.QueueSet) -> Queue:
-        """The lens of a queue, when the catalogue learns of it."""
+        """The lens of a queue, when the catalogue learns of it; live at once unless that is in replay."""
         sources = self._sources_of(declared)
-        return Queue(declared.id, declared.name, declared.config, sources, self.journal, self.clock)
+        queue = Queue(declared.id, declared.name, declared.config, sources, self.journal, self.clock)
+        if self._replayed:
+            queue.recovered()
+        return queue
 
     def _sources_of(self, declared: facts.QueueSet) -> list[QueueSource]:
         """The partitions that a queue takes from: its own topic's, then those that it views."""

@@ -30,7 +30,6 @@ class Housekeeping:
         self._broker = broker
         self._task: asyncio.Task[None] | None = None
         self._watch = retention.ClockWatch(broker.clock.now_ms(), broker.clock.monotonic_ms())
-        self._round_ms = 0
 
     def start(self) -> None:
         """Begin to look at regular times."""
