@@ -164,6 +164,18 @@ class TestStreams:
 
             assert told(w.explain(0)) == [("published", "local"), ("copied", "broker")]
 
+    async def test_nothing_is_told_of_another_partition(self) -> None:
+        async with world() as w:
+            await w.topic(partitions=2)
+            await w.publish("here", partition=0)
+            await w.publish("there", partition=1)
+            await w.drink(await w.join())
+
+            steps = w.explain(0, partition=1)
+
+            assert told(steps) == [("published", "local"), ("done", "group 'billing'")]
+            assert steps[0].detail == "no key, 5 bytes"
+
     async def test_a_name_that_only_begins_like_its_own_is_another_event(self) -> None:
         async with world() as w:
             await w.topic()
@@ -265,17 +277,18 @@ class TestQueues:
             assert next(step for step in steps if step.what == "copied").detail == "to dead/0/0"
             assert steps[-1].what == "dead" or steps[-2].what == "dead"
 
-    async def test_releases_that_say_the_same_are_all_told(self) -> None:
+    async def test_releases_are_all_told_with_their_reasons(self) -> None:
         async with world() as w:
             queue = await self.queue(w)
             await w.publish("a", to="jobs")
             for _ in range(2):
                 await self.lease(w, queue, "worker")
                 unit = w.broker.journal.unit()
-                queue.release(unit, self.leases)
+                queue.release(unit, self.leases, reason="not mine")
                 await unit.submit()
 
-            assert [step.what for step in w.explain(0, "jobs")].count("released") == 2
+            released = [step.detail for step in w.explain(0, "jobs") if step.what == "released"]
+            assert released == ["queue 'jobs', 0 failures, ready at once: not mine"] * 2
 
 
 def test_of_what_a_group_repeats_the_first_is_kept() -> None:
