@@ -15,7 +15,7 @@ from support.call_site import call_site
 from support.crash import Tally, crash_everywhere
 from support.log_scenarios import SCENARIOS, Scenario, walk
 from support.log_sites import storage_calls
-from support.log_world import JournalWorld, verify
+from support.log_world import JournalWorld, verify, verify_killed
 from support.sim_storage import SimStorage
 
 STATES: Final = int(os.environ.get("ISTHMUS_CRASH_STATES", "20000"))
@@ -37,7 +37,7 @@ async def crashed(record: Record, scenario: Scenario, states: int, seed: int = S
     """Run a scenario, then crash it; what was done goes into the report of the whole run."""
     world = JournalWorld(SimStorage())
     await scenario(world)
-    tally = await crash_everywhere(world.sim, verify, states, seed=seed)
+    tally = await crash_everywhere(world.sim, verify, states, seed=seed, verify_killed=verify_killed)
     for what, count in (("disks", tally.states), ("disks within a recovery", tally.nested), ("seed", seed)):
         record(what, count)
     return tally

@@ -31,17 +31,29 @@ class Tally:
     sites: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-async def crash_everywhere(sim: SimStorage, verify: Verify, states: int, *, seed: int = 1) -> Tally:
+async def crash_everywhere(
+    sim: SimStorage, verify: Verify, states: int, *, seed: int = 1, verify_killed: Verify | None = None
+) -> Tally:
     """Judge at least `states` different disks that a power cut during this trace could leave.
 
     Each round goes through all points of the trace with one variant and one seed, so that no point is left out; a point
     that has given the same disks for a whole set of variants is not asked again.
+
+    Args:
+        sim: what the scenario ran on.
+        verify: judges a disk after a power cut.
+        states: how many different disks at least, if there are so many.
+        seed: of the luck.
+        verify_killed: judges what the next process finds when only this one died, at every point.
 
     Raises:
         AssertionError: names the point, the variant and the seed.
     """
     tally = Tally(sites=sim.sites())
     points = {prefix: _Point() for prefix in sim.crash_points()}
+    judge = _Judge(sim, verify, tally)
+    for prefix in points if verify_killed is not None else ():
+        await judge.look(sim.killed(prefix), prefix, "killed", seed, verify_killed)
     for luck in range(seed, seed + SEEDS_MAX):
         variants = list(Variant)
         random.Random(luck).shuffle(variants)
@@ -49,7 +61,7 @@ async def crash_everywhere(sim: SimStorage, verify: Verify, states: int, *, seed
             for prefix, point in points.items():
                 disk = point.disk(sim, prefix, variant, luck)
                 if disk is not None:
-                    await _judge(sim, disk, prefix, f"{variant.name}, seed {luck}", verify, tally, luck)
+                    await judge.look(disk, prefix, variant.name, luck)
             if tally.states >= states:
                 return tally
     return tally
@@ -78,21 +90,29 @@ class _Point:
         return disk
 
 
-async def _judge(
-    sim: SimStorage, disk: SimStorage, prefix: int, what: str, verify: Verify, tally: Tally, luck: int
-) -> None:
-    rng = random.Random(f"{luck} {prefix} {what}")
-    marks = sim.marks_before(prefix)
-    with _named(sim, prefix, what):
-        inner = await verify(disk, marks, rng)
-        tally.states += 1
-        tally.sites += disk.sites()
-        if rng.random() < NESTED_SHARE:
-            at, variant = rng.choice(disk.crash_points()), rng.choice(list(Variant))
-            with _named(disk, at, f"then {variant.name}, seed {luck}"):
-                await verify(disk.images(at, variant, luck), [*inner, *disk.marks_before(at)], rng)
-                tally.nested += 1
-                tally.states += 1
+class _Judge:
+    """Has disks judged, and now and then those that a power cut within that leaves."""
+
+    def __init__(self, sim: SimStorage, verify: Verify, tally: Tally) -> None:
+        self._sim, self._verify, self._tally = sim, verify, tally
+
+    async def look(self, disk: SimStorage, prefix: int, what: str, luck: int, verify: Verify | None = None) -> None:
+        """Judge a disk, with another function than usual where one is given."""
+        rng = random.Random(f"{luck} {prefix} {what}")
+        marks = self._sim.marks_before(prefix)
+        with _named(self._sim, prefix, f"{what}, seed {luck}"):
+            inner = await (verify or self._verify)(disk, marks, rng)
+            self._tally.states += 1
+            self._tally.sites += disk.sites()
+            if rng.random() < NESTED_SHARE:
+                await self._look_within(disk, inner, rng, luck)
+
+    async def _look_within(self, disk: SimStorage, inner: Sequence[object], rng: random.Random, luck: int) -> None:
+        at, variant = rng.choice(disk.crash_points()), rng.choice(list(Variant))
+        with _named(disk, at, f"then {variant.name}, seed {luck}"):
+            await self._verify(disk.images(at, variant, luck), [*inner, *disk.marks_before(at)], rng)
+        self._tally.nested += 1
+        self._tally.states += 1
 
 
 class _named:  # noqa: N801 - reads as a statement

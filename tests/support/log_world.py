@@ -183,6 +183,10 @@ class Refused(NamedTuple):
     """The last unit was refused before anything was reserved: it must not appear."""
 
 
+class InDoubt(NamedTuple):
+    """The power went, or the disk failed: what was only written may be gone though the next process finds a disk."""
+
+
 class Exactly(NamedTuple):
     """A first opening of this very disk found so many units: so must every other."""
 
@@ -195,6 +199,7 @@ class History:
 
     units: list[tuple[Op, ...]] = field(default_factory=list)
     durable: int = 0
+    written: int = 0
     seen: int = 0
     epoch: int = 0
     exact: int | None = None
@@ -217,13 +222,16 @@ class History:
                 self.units.pop()
             case Promised(units, durable):
                 self.seen = max(self.seen, units)
+                self.written = max(self.written, units)
                 self.durable = max(self.durable, units if durable else 0)
             case Opened(units, epoch):
                 del self.units[units:]
-                self.durable = self.seen = units
+                self.durable = self.written = self.seen = units
                 self.epoch, self.exact, self.visible = epoch, None, {}
             case Visible(partition, high_watermark):
                 self.visible[partition] = high_watermark
+            case InDoubt():
+                self.written = self.durable
             case Exactly(units):
                 self.exact = units
             case _:
@@ -421,6 +429,7 @@ class JournalWorld:
         self.storage = FaultyStorage(self.sim)
         for mark in marks:
             self.sim.mark(mark)
+        self.mark(InDoubt())
 
     async def reopen(self) -> OpenReport:
         """End this life in an orderly way and begin another."""
@@ -448,7 +457,9 @@ class JournalWorld:
             raise
 
         def told(done: Pending[list[Placed]]) -> None:
-            if done.error is None:
+            if done.error is not None:
+                self.mark(InDoubt())
+            else:
                 got = [(partition.id, base, count) for partition, base, count in done.result()]
                 assert got == expected, f"I3: placed at {got} where {expected} comes next"
                 self.mark(Promised(number, durable))
@@ -560,6 +571,19 @@ async def verify(
         The history for those who crash in the middle of this.
     """
     history = History.of(marks)
+    units = await _verify(storage, history, rng, options)
+    return [*marks, Exactly(units)]
+
+
+async def verify_killed(storage: SimStorage, marks: Sequence[object], rng: random.Random) -> Sequence[object]:
+    """The same when only the process died: what was written is there, too; and what is shown of it has become safe."""
+    history = History.of(marks)
+    history.durable = history.written
+    await _verify(storage, history, rng, SMALL)
+    return marks
+
+
+async def _verify(storage: SimStorage, history: History, rng: random.Random, options: JournalOptions) -> int:
     store, units = await open_checked(storage, history, options)
     check_leader_epochs(store, history, units)
     storage.mark(Opened(units, store.journal.epoch))
@@ -570,7 +594,7 @@ async def verify(
         await store.journal.stop()
     second, _ = await open_checked(storage, history, options)
     await second.journal.stop()
-    return [*marks, Exactly(units)]
+    return units
 
 
 async def _go_on(sim: SimStorage, store: Store, history: History) -> None:

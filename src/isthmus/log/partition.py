@@ -122,6 +122,13 @@ class Partition:
         """The epoch that new batches carry: it rises only when a restart bound offsets anew."""
         return self.epochs[-1][0] if self.epochs else 0
 
+    def epochs_with(self, epoch: int) -> list[tuple[int, int]]:
+        """The epochs with a new one from the next offset on; without those that are trimmed or own no offset."""
+        rows = [row for row in self.epochs if row[1] < self.next_offset]
+        behind = [start for _, start in rows[1:]]
+        first = sum(start <= self.log_start for start in behind)
+        return [*rows[first:], (epoch, self.next_offset)]
+
     def epoch_of(self, offset: int) -> int:
         """The leader epoch under which an offset was given out."""
         for epoch, start in reversed(self.epochs):

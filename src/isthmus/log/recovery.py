@@ -91,7 +91,7 @@ class Recovery:
         self.end_lsn = 0
         self.prev_crc = 0
         self.marker: form.GroupHeader | None = None
-        self.was_boot_id = ""
+        self.was_closed = True
         self.lost: list[tuple[int, int]] = []
         self.missing: list[tuple[int, int]] = []
         self.writer: commit.Writer | None = None
@@ -110,7 +110,7 @@ class Recovery:
         self._judge()
         journal.applied_lsn = journal.written_lsn = self.end_lsn
         journal.durable_lsn = max(self.known_durable, self.end_lsn)
-        self.was_boot_id = journal.boot_id
+        self.was_closed = not journal.boot_id
         self.report.epoch = journal.epoch
         self.report.damage = [self._describe(start, end) for start, end in self.lost]
         if not self.accept_loss:
@@ -587,13 +587,13 @@ async def _recovered(journal: Journal, *, read_only: bool, accept_loss: bool) ->
 def _begin_leader_epochs(journal: Journal, epoch: int, *, every: bool) -> None:
     """Offsets that readers saw may be bound anew: the epoch list tells them from where.
 
-    Those of level `written` after a power cut, and every partition's after an accepted loss.
+    Those of level `written` unless the store was closed in order: what was not synced may be gone with the power, and
+    also with a sync that failed. Every partition's after an accepted loss.
     """
     unit = journal.unit()
     for partition in journal.partitions.values():
         if every or partition.level == "written":
-            kept = (row for row in partition.epochs if row[1] < partition.next_offset)
-            unit.fact(partition.state([*kept, (epoch, partition.next_offset)]))
+            unit.fact(partition.state(partition.epochs_with(epoch)))
             if unit.size > _EPOCH_UNIT_BYTES:
                 unit.submit()
                 unit = journal.unit()
@@ -620,7 +620,7 @@ async def _begin_epoch(recovery: Recovery) -> None:
     journal = recovery.journal
     boot_id = journal.storage.boot_id()
     epoch = journal.epoch + 1
-    if recovery.has_lost_state or recovery.was_boot_id not in ("", boot_id):
+    if recovery.has_lost_state or not recovery.was_closed:
         _begin_leader_epochs(journal, epoch, every=recovery.has_lost_state)
     unit = journal.unit()
     if recovery.lost:
