@@ -130,11 +130,11 @@ class Publish:
             RecordTooLarge, KeyRequired, UnknownPartition, UnsupportedCompression: nothing was done.
         """
         self._check(topic.set.config, topic.name)
-        return [
-            Share(topic, topic.partitions[index], batch.indexes, batch.records, batch.data, self.attributes)
-            for index, chosen in self._spread(topic, partition)
-            for batch in self._encoded(chosen)
-        ]
+        places, marked, found = topic.partitions, self.attributes, []
+        for index, chosen in self._spread(topic, partition):
+            for indexes, records, data in self._encoded(chosen):
+                found.append(Share(topic, places[index], indexes, records, data, marked))
+        return found
 
     def _check(self, config: TopicConfig, name: str) -> None:
         if self._largest > config.record_bytes_max and not self._options.copies:
@@ -156,17 +156,24 @@ class Publish:
         name = None if chosen is None else tuple(chosen)
         known = self._batches.get(name)
         if known is None:
-            known = self._batches[name] = list(self._encode(chosen))
+            known = self._batches[name] = self._encode(chosen)
         return known
 
-    def _encode(self, chosen: list[int] | None) -> Iterator[_Batch]:
+    def _encode(self, chosen: list[int] | None) -> list[_Batch]:
         part = self.records if chosen is None else [self.records[at] for at in chosen]
-        cuts = [(0, len(part))] if self._size <= BATCH_BYTES_TARGET else _cuts(part)
-        for start, end in cuts:
-            data = batches.encode(part[start:end], now_ms=self._now_ms, compression=self._options.compression)
-            whole = start == 0 and end == len(part)
-            indexes = chosen if whole else (chosen or range(len(part)))[start:end]
-            yield _Batch(indexes, end - start, data)
+        now_ms, compression = self._now_ms, self._options.compression
+        cuts = [] if self._size <= BATCH_BYTES_TARGET else list(_cuts(part))
+        if len(cuts) <= 1:
+            return [_Batch(chosen, len(part), batches.encode(part, now_ms=now_ms, compression=compression))]
+        numbers = chosen if chosen is not None else range(len(part))
+        return [
+            _Batch(
+                numbers[start:end],
+                end - start,
+                batches.encode(part[start:end], now_ms=now_ms, compression=compression),
+            )
+            for start, end in cuts
+        ]
 
 
 def _check_dedup(dedup: str | None, count: int) -> None:
