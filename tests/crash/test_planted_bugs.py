@@ -4,12 +4,15 @@ They are planted here and nowhere else.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
+from isthmus.broker.broker import Broker
+from isthmus.broker.member import Member, Row
 from isthmus.errors import InvariantError, StorageError
-from isthmus.log import checkpoint, commit, index, recovery, retention, storage
+from isthmus.lenses.queue.queue import Dead, Queue
+from isthmus.log import checkpoint, commit, facts, index, recovery, retention, storage
 from isthmus.log import format as form
 from isthmus.log.commit import Writer
 from isthmus.log.journal import Journal
@@ -18,6 +21,8 @@ from isthmus.log.scan import GroupReader
 from isthmus.log.segment import Segment
 from isthmus.log.storage import Storage, write_all
 from isthmus.log.unit import Unit
+from support import broker_scenarios, broker_world
+from support.broker_world import BrokerWorld
 from support.crash import crash_everywhere
 from support.log_rot import ClosedStore, closed_store, damage_every_byte
 from support.log_scenarios import SCENARIOS
@@ -240,6 +245,44 @@ def promote_in_the_wrong_order(planted: pytest.MonkeyPatch) -> None:
     planted.setattr(commit.CommitThread, "_gather", lambda self, first: gather(self, first)[::-1])
 
 
+def keep_leases_in_memory_only(planted: pytest.MonkeyPatch) -> None:
+    reserve = Unit._reserve
+
+    def forgetful(self: Unit) -> None:
+        reserve(self)
+        leased = [fact for fact, _ in self._facts if isinstance(fact, facts.Leased)]
+        self._facts = [row for row in self._facts if row[0] not in leased]
+        self.entries = [*self.entries[: len(self._records)], *(entry for _, entry in self._facts)]
+        self.size = sum(map(len, self.entries))
+        for fact in leased:
+            cast("Journal", self._journal).appliers[facts.Leased](fact, 0)
+
+    planted.setattr(Unit, "_reserve", forgetful)
+
+
+def move_dead_letters_in_two_units(planted: pytest.MonkeyPatch) -> None:
+    bury = Broker.bury
+
+    def apart(self: Broker, _unit: Unit, queue: Queue, died: Sequence[Dead]) -> None:
+        own = self.journal.unit()
+        bury(self, own, queue, died)
+        if own.changes:
+            own.submit()
+
+    planted.setattr(Broker, "bury", apart)
+
+
+def commit_positions_apart_from_outputs(planted: pytest.MonkeyPatch) -> None:
+    settle = Member.settle
+
+    def apart(self: Member, _unit: Unit, rows: Sequence[Row]) -> None:
+        own = self._broker.journal.unit()
+        settle(self, own, rows)
+        own.submit()
+
+    planted.setattr(Member, "settle", apart)
+
+
 CAUGHT_BY_CRASHES: Final[dict[Plant, tuple[str, ...]]] = {
     acknowledge_before_sync: ("one_record_at_a_time",),
     sync_only_the_own_bytes_above_unsynced_groups: ("written_below_synced",),
@@ -259,6 +302,14 @@ CAUGHT_BY_CRASHES: Final[dict[Plant, tuple[str, ...]]] = {
     keep_one_checkpoint_and_remove_it_first: ("trimming_and_removal",),
     split_a_unit_over_two_groups: ("many_units_in_one_group", "fan_out", "checkpoints"),
     promote_in_the_wrong_order: ("many_units_in_one_group",),
+}
+
+CAUGHT_BY_CRASHES_OF_A_BROKER: Final[dict[Plant, str]] = {
+    keep_leases_in_memory_only: "leases_and_acknowledgements",
+    move_dead_letters_in_two_units: "dead_letters",
+    commit_positions_apart_from_outputs: "a_group_with_outputs",
+    never_sync_a_directory: "consumed_and_removed",
+    acknowledge_before_sync: "leases_and_acknowledgements",
 }
 
 CAUGHT_BY_ROT: Final[dict[Plant, Callable[[ClosedStore], str]]] = {
@@ -283,6 +334,17 @@ async def test_crash_states_catch(plant: Plant, planted: pytest.MonkeyPatch) -> 
         await crash(*CAUGHT_BY_CRASHES[plant])
 
 
+@pytest.mark.parametrize("plant", CAUGHT_BY_CRASHES_OF_A_BROKER, ids=lambda plant: plant.__name__)
+async def test_crash_states_of_a_broker_catch(plant: Plant, planted: pytest.MonkeyPatch) -> None:
+    plant(planted)
+    world = BrokerWorld(SimStorage())
+    await broker_scenarios.SCENARIOS[CAUGHT_BY_CRASHES_OF_A_BROKER[plant]](world)
+    await world.kill()
+
+    with pytest.raises(AssertionError, match=r"I\d"):
+        await crash_everywhere(world.sim, broker_world.verify, STATES, verify_killed=broker_world.verify_killed)
+
+
 @pytest.mark.parametrize("plant", CAUGHT_BY_ROT, ids=lambda plant: plant.__name__)
 async def test_bit_rot_catches(plant: Plant, planted: pytest.MonkeyPatch) -> None:
     plant(planted)
@@ -292,4 +354,4 @@ async def test_bit_rot_catches(plant: Plant, planted: pytest.MonkeyPatch) -> Non
 
 
 def test_enough_bugs_are_planted() -> None:
-    assert len(CAUGHT_BY_CRASHES) + len(CAUGHT_BY_ROT) >= 8
+    assert len({*CAUGHT_BY_CRASHES, *CAUGHT_BY_CRASHES_OF_A_BROKER, *CAUGHT_BY_ROT}) >= 20
