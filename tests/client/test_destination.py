@@ -5,10 +5,18 @@ from typing import Any, TypeVar, Union
 
 import pytest
 
-from isthmus.client.destination import Destination, Queue, Stream, check_name
+from isthmus.client.destination import Destination, Queue, Stream
 from isthmus.client.event import Event, Notification, State
 from isthmus.client.retry import Backoff
-from isthmus.definition import DAY_MS, BackoffPolicy, QueueConfig, QueueDefinition, TopicConfig, TopicDefinition
+from isthmus.definition import (
+    DAY_MS,
+    BackoffPolicy,
+    QueueConfig,
+    QueueDefinition,
+    TopicConfig,
+    TopicDefinition,
+    check_name,
+)
 from isthmus.errors import DeclarationError, InvalidArgument, InvalidName, Unsupported
 
 

@@ -16,9 +16,9 @@ from isthmus.client.codecs import codec as codec_named
 from isthmus.client.duration import Duration, Size, duration_ms, size_bytes, start_at
 from isthmus.client.event import Event, Notification, Reader, State, Writer, event_type
 from isthmus.client.retry import Backoff
-from isthmus.definition import Level, QueueConfig, QueueDefinition, TopicConfig, TopicDefinition
-from isthmus.errors import DeclarationError, InvalidArgument, InvalidName, Unsupported
-from isthmus.limits import LEASE_MS_MAX, NAME_BYTES_MAX, PARTITIONS_MAX
+from isthmus.definition import Level, QueueConfig, QueueDefinition, TopicConfig, TopicDefinition, check_name
+from isthmus.errors import DeclarationError, InvalidArgument, Unsupported
+from isthmus.limits import LEASE_MS_MAX, PARTITIONS_MAX
 
 E = TypeVar("E", bound=Event)
 
@@ -27,27 +27,6 @@ RETAIN: Final = "7d"
 
 DEAD_SUFFIX: Final = ".dead"
 _BARE: Final = (Event, Notification, State)
-
-
-def check_name(name: str) -> str:
-    """The name, when it can be one: 1 to 255 bytes of UTF-8 without control characters.
-
-    Raises:
-        InvalidName: it cannot.
-    """
-    if not isinstance(name, str):
-        raise InvalidName(repr(name), f"it is {type(name).__name__}, not text")
-    if not name:
-        raise InvalidName(name, "it is empty; names have 1 to 255 bytes")
-    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in name):
-        raise InvalidName(name, "it holds a control character; remove it")
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidName(name, "it is not valid Unicode text") from error
-    if size > NAME_BYTES_MAX:
-        raise InvalidName(name, f"it has {size} bytes of UTF-8; {NAME_BYTES_MAX} is the most")
-    return name
 
 
 class Destination(ABC, Generic[E]):

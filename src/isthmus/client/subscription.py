@@ -5,11 +5,12 @@ Checked when each handler is declared, and once more as a whole when the app sta
 
 from typing import Any, Final
 
-from isthmus.client.destination import Destination, Queue, Stream, check_name
+from isthmus.client.destination import Destination, Queue, Stream
 from isthmus.client.duration import Duration, StartAt, duration_ms, start_at
 from isthmus.client.event import Event
 from isthmus.client.handler import Handler
 from isthmus.client.retry import Backoff
+from isthmus.definition import check_name
 from isthmus.errors import DeclarationError, InvalidArgument
 from isthmus.limits import WORKERS_MAX
 
