@@ -12,6 +12,7 @@ from isthmus.engines.base import Engine
 from isthmus.engines.connect import open_engine
 from isthmus.engines.hop import Hop, HoppingEngine
 from isthmus.errors import Closed, UnknownTopic
+from isthmus.record import Record
 from support.brokers import MANY_BYTES
 from support.engines import declare_all, publish, read, settle, take, texts
 
@@ -122,6 +123,76 @@ class TestWork:
         await asyncio.gather(*(publish(engine, "orders", str(number)) for number in range(100)))
 
         assert await read(engine, "orders") == [str(number) for number in range(100)]
+
+
+class TestGivingUp:
+    """A waiter that is cancelled while its result is on the way between the loops."""
+
+    @pytest.mark.parametrize("kind", ["stream", "queue"])
+    async def test_what_was_received_for_it_is_handed_back(
+        self, engine: HoppingEngine, inner: Engine, home: LoopThread, kind: str
+    ) -> None:
+        source = (
+            await engine.stream_source("orders", "billing", "earliest", None)
+            if kind == "stream"
+            else await engine.queue_source("jobs", "me")
+        )
+        receiving = asyncio.ensure_future(source.receive(10, MANY_BYTES, 60_000))
+        await turns(5)
+        home.run(turns(5))
+
+        home.run(inner.publish("orders" if kind == "stream" else "jobs", [Record(b"late", b"k")]))
+        home.run(turns(50))
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+
+        again = await source.receive(10, MANY_BYTES, 10_000)
+        assert [one.stored.value for one in again] == [b"late"]
+        await source.close()
+
+    async def test_a_source_that_nobody_got_is_closed(
+        self, engine: HoppingEngine, inner: Engine, home: LoopThread
+    ) -> None:
+        joining = asyncio.ensure_future(engine.stream_source("orders", "billing", "earliest", None))
+        await turns(2)
+        home.run(turns(50))
+
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+        home.run(turns(50))
+
+        (group,) = home.run(inner.admin.groups())
+        assert group.members == ()
+
+    async def test_work_that_has_not_ended_is_cancelled_there(
+        self, home: LoopThread, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        undone: list[int] = []
+        ended = threading.Event()
+
+        async def work() -> int:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            return 1
+
+        async def undo(result: int) -> None:
+            undone.append(result)
+
+        waiting = asyncio.ensure_future(Hop(loop, "memory://").handed_over(work(), undo))
+        await turns(5)
+        home.run(turns(5))
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+        assert await asyncio.to_thread(ended.wait, 10)
+        assert undone == []
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 class TestAfterTheEnd:

@@ -6,7 +6,8 @@ It adds nothing and keeps nothing; what cannot hop (a clock's timers) stays on t
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Literal, TypeVar, cast
+from concurrent.futures import Future
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from isthmus.clock import Clock, SystemClock
 from isthmus.definition import QueueDefinition, TopicDefinition
@@ -46,10 +47,70 @@ class Hop:
             raise Closed(self._url)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
+    async def handed_over(self, work: Coroutine[Any, Any, T], undo: Callable[[T], Coroutine[Any, Any, None]]) -> T:
+        """The same for a result that somebody must look after: when nobody waits for it any more, it is undone there.
+
+        Raises:
+            Closed: the other loop has ended, and the engine with it.
+        """
+        if self._loop.is_closed():
+            work.close()
+            raise Closed(self._url)
+        hand_over = _HandOver(work, undo)
+        self._loop.call_soon_threadsafe(hand_over.begin)
+        try:
+            return await asyncio.wrap_future(hand_over.outcome)
+        except asyncio.CancelledError:
+            with contextlib.suppress(RuntimeError):  # the other loop has ended, and all that was held on it
+                self._loop.call_soon_threadsafe(hand_over.give_up)
+            raise
+
     async def last(self, work: Coroutine[Any, Any, None]) -> None:
         """The same for closing: what lived on a loop that has ended is closed."""
         with contextlib.suppress(Closed):
             await self.to(work)
+
+
+class _HandOver(Generic[T]):
+    """Work whose result is taken by one waiter on another loop, or undone. All but the waiting runs on the work's loop.
+
+    A waiter can be cancelled when the work is under way, when it has just ended, and when its result is on the way.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, T], undo: Callable[[T], Coroutine[Any, Any, None]]) -> None:
+        self.outcome: Future[T] = Future()
+        self._work = work
+        self._undo = undo
+        self._task: asyncio.Task[T] | None = None
+        self._undoing: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Start the work."""
+        self._task = asyncio.get_running_loop().create_task(self._work)
+        self._task.add_done_callback(self._ended)
+
+    def give_up(self) -> None:
+        """Nobody waits any more."""
+        if self._task is not None and not self._task.cancel():
+            self._undo_result(self._task)
+
+    def _ended(self, task: "asyncio.Task[T]") -> None:
+        wanted = self.outcome.set_running_or_notify_cancel()
+        if task.cancelled():
+            if wanted:
+                self.outcome.set_exception(asyncio.CancelledError())
+            return
+        error = task.exception()
+        if not wanted:
+            self._undo_result(task)
+        elif error is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
+
+    def _undo_result(self, task: "asyncio.Task[T]") -> None:
+        if self._undoing is None and not task.cancelled() and task.exception() is None:
+            self._undoing = asyncio.get_running_loop().create_task(self._undo(task.result()))
 
 
 class HoppingEngine:
@@ -108,15 +169,18 @@ class HoppingEngine:
 
     async def reader(self, topic: str, start: Start, stop: Literal["end"] | None = None) -> Reader:
         """Hops."""
-        return HoppingReader(await self._hop.to(self._inner.reader(topic, start, stop)), self._hop)
+        work = self._inner.reader(topic, start, stop)
+        return HoppingReader(await self._hop.handed_over(work, lambda reader: reader.close()), self._hop)
 
     async def stream_source(self, topic: str, group: str, start: Start, dead: str | None) -> Source:
         """Hops."""
-        return HoppingSource(await self._hop.to(self._inner.stream_source(topic, group, start, dead)), self._hop)
+        work = self._inner.stream_source(topic, group, start, dead)
+        return HoppingSource(await self._hop.handed_over(work, lambda source: source.close()), self._hop)
 
     async def queue_source(self, queue: str, consumer: str) -> Source:
         """Hops."""
-        return HoppingSource(await self._hop.to(self._inner.queue_source(queue, consumer)), self._hop)
+        work = self._inner.queue_source(queue, consumer)
+        return HoppingSource(await self._hop.handed_over(work, lambda source: source.close()), self._hop)
 
 
 class HoppingAdmin:
@@ -164,8 +228,9 @@ class HoppingSource:
         self._hop = hop
 
     async def receive(self, max_events: int, max_bytes: int, wait_ms: int) -> list[Received]:
-        """Hops."""
-        return await self._hop.to(self.inner.receive(max_events, max_bytes, wait_ms))
+        """Hops. What comes for a receiver that has stopped waiting is handed back."""
+        work = self.inner.receive(max_events, max_bytes, wait_ms)
+        return await self._hop.handed_over(work, self.inner.release)
 
     async def fail(self, received: Sequence[Received], delay_ms: int, reason: str) -> None:
         """Hops."""
