@@ -35,6 +35,7 @@ BATCH: Final = "log.batch log.headers"
 LEDGER: Final = "lenses.queue.changes lenses.queue.rows lenses.queue.wheel lenses.queue.order"
 ENGINE_PORT: Final = "engines.base"
 PUBLIC: Final = "isthmus types sync"
+DOOR: Final = "protocols.door"
 
 ROOMS: Final = (
     # The package's own files: they define nothing and import late.
@@ -80,7 +81,8 @@ ROOMS: Final = (
     Room("broker.routing", LEAF),
     Room("broker.*", f"{LEAF} log.* lenses.* broker.*"),
     # Protocols: only handlers name the broker; none imports another, but all may use http, and two share aws.
-    Room("protocols.http.*", f"{LEAF} protocols.http.*"),
+    Room("protocols.door", LEAF),
+    Room("protocols.http.*", f"{LEAF} {DOOR} protocols.http.*"),
     Room("protocols.aws.sigv4", LEAF),
     Room("protocols.aws.*", f"{LEAF} protocols.http.* protocols.aws.*"),
     Room("protocols.*.codec", f"{LEAF} {BATCH} {{own}}.schema {{own}}.methods"),
@@ -89,13 +91,16 @@ ROOMS: Final = (
         "protocols.sqs.handlers protocols.kinesis.handlers",
         f"{LEAF} {BATCH} broker.* protocols.http.* protocols.aws.* {{own}}.*",
     ),
-    Room("protocols.*.handlers protocols.*.handlers.*", f"{LEAF} {BATCH} broker.* protocols.http.* {{own}}.*"),
+    Room(
+        "protocols.*.handlers protocols.*.handlers.*",
+        f"{LEAF} {BATCH} {DOOR} broker.* lenses.* log.partition log.pending protocols.http.* {{own}}.*",
+    ),
     Room(
         "protocols.*.schema protocols.*.methods protocols.*.errors protocols.*.channel protocols.*.receipt"
         " protocols.*.cursor protocols.*.event_stream",
         LEAF,
     ),
-    Room("web.*", f"{LEAF} broker.* protocols.http.* web.*"),
+    Room("web.*", f"{LEAF} {DOOR} broker.* protocols.http.* web.*"),
     Room("server.*", f"{LEAF} broker.* protocols.* web.* server.*"),
     # One API on the port; the files that turn an address into an engine also see `connect`.
     Room("client.app client.bus client.sync client.testing", f"{LEAF} {BATCH} {ENGINE_PORT} engines.connect client.*"),
