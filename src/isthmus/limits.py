@@ -153,6 +153,12 @@ MEMBER_JOIN_MS_MAX: Final = 300_000
 COMMIT_METADATA_BYTES_MAX: Final = 4 * KIB
 """Metadata text of a committed offset."""
 
+GROUPS_KEPT_MS: Final = 7 * 86_400_000
+"""How long a group that is made to expire is remembered without a member or a commit; an option of the store."""
+
+GROUPS_RETURN_MS: Final = 86_400_000
+"""How long after an opening no group is forgotten, so that members can return whose commits are old."""
+
 # ---- queues ------------------------------------------------------------------------------------------------------
 
 QUEUE_WINDOW_MAX: Final = 120_000

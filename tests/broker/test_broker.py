@@ -30,6 +30,7 @@ from isthmus.errors import (
     InvalidBatch,
     InvalidName,
     KeyRequired,
+    OffsetOutOfRange,
     OutOfOrderSequence,
     Overloaded,
     RecordTooLarge,
@@ -950,3 +951,44 @@ class TestQueueDefinitions:
 
 def test_a_record_without_a_value_is_a_tombstone() -> None:
     assert Record(None).value is None
+
+
+class TestTrimsThatAreAskedFor:
+    async def test_what_is_below_the_offset_is_gone_and_stays_so(self) -> None:
+        async with world() as w:
+            topic = await w.topic()
+            await w.publish(*"abc")
+
+            await w.broker.trim(w.session, topic, 0, 2)
+            await w.reopen()
+
+            assert (w.find().partitions[0].log_start, await w.read(start=2)) == (2, [(2, "c")])
+
+    async def test_a_trim_never_moves_back(self) -> None:
+        async with world() as w:
+            topic = await w.topic()
+            await w.publish(*"abc")
+            await w.broker.trim(w.session, topic, 0, 2)
+
+            await w.broker.trim(w.session, topic, 0, 1)
+
+            assert topic.partitions[0].log_start == 2
+
+    async def test_what_does_not_exist_is_refused(self) -> None:
+        async with world() as w:
+            topic = await w.topic()
+            await w.publish("a")
+
+            with pytest.raises(OffsetOutOfRange):
+                w.broker.trim(w.session, topic, 0, 2)
+            with pytest.raises(UnknownPartition):
+                w.broker.trim(w.session, topic, 1, 0)
+
+    async def test_a_queue_on_it_takes_what_is_gone_for_settled(self) -> None:
+        async with world() as w:
+            queue = await w.broker.create_queue(w.session, QueueDefinition(name="jobs"))
+            await w.publish(*"abc", to="jobs")
+
+            await w.broker.trim(w.session, w.find("jobs"), 0, 2)
+
+            assert queue.floor(w.find("jobs").partitions[0]) == 2

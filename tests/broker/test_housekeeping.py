@@ -9,6 +9,7 @@ from isthmus.clock import ManualClock
 from isthmus.definition import QueueConfig, QueueDefinition
 from isthmus.errors import UnknownTopic
 from isthmus.lenses.queue.queue import Queue
+from isthmus.lenses.stream.position import Progress
 from isthmus.limits import CLOCK_JUMP_MS, CLOCK_STEADY_MS, MIB, SEGMENT_BYTES_MIN
 from isthmus.log import checkpoint, facts
 from isthmus.log import format as form
@@ -287,3 +288,68 @@ class TestSweep:
 
             assert gone > 0
             assert (log_start(at), await at.read(start=1)) == (1, [(1, "b")])
+
+
+DAY_MS = 24 * 60 * MINUTE_MS
+
+
+class TestForgettingGroups:
+    async def test_a_group_made_to_expire_is_forgotten_when_nobody_used_it_for_the_time(self) -> None:
+        async with world(options=RARELY) as at:
+            await at.topic()
+            await at.broker.group(at.session, "default", "theirs", expires=True)
+            await at.broker.group(at.session, "default", "ours")
+            await at.clock.advance(7 * DAY_MS - 10 * MINUTE_MS)
+            before = set(at.broker.catalog.group_names)
+
+            await at.clock.advance(20 * MINUTE_MS)
+
+            assert len(before) == 2
+            assert set(at.broker.catalog.group_names) == {("default", "ours")}
+
+    async def test_a_commit_counts_from_its_own_time_also_after_a_restart(self) -> None:
+        async with world(options=RARELY) as at:
+            topic = await at.topic()
+            group = await at.broker.group(at.session, "default", "theirs", expires=True)
+            await at.broker.commit(at.session, group, topic.partitions[0], Progress(0, (), ()))
+            await at.clock.advance(6 * DAY_MS)
+            await at.reopen()
+
+            early = await at.broker.housekeeping.forget_groups()
+            await at.clock.advance(DAY_MS + 10 * MINUTE_MS)
+
+            assert (early, at.broker.catalog.groups) == (0, {})
+
+    async def test_members_get_a_day_to_return_after_an_opening(self) -> None:
+        async with world(options=RARELY) as at:
+            await at.broker.group(at.session, "default", "theirs", expires=True)
+            await at.close()
+            await at.clock.advance(30 * DAY_MS)
+            await at.open()
+            await at.clock.advance(DAY_MS - 20 * MINUTE_MS)
+            before = len(at.broker.catalog.groups)
+
+            await at.clock.advance(30 * MINUTE_MS)
+
+            assert (before, at.broker.catalog.groups) == (1, {})
+
+    async def test_whoever_wants_it_kept_has_it_kept(self) -> None:
+        async with world(options=RARELY) as at:
+            await at.broker.group(at.session, "default", "shared", expires=True)
+            await at.broker.group(at.session, "default", "shared")
+            await at.reopen()
+            await at.broker.group(at.session, "default", "shared", expires=True)
+
+            await at.clock.advance(8 * DAY_MS)
+
+            assert [group.expires for group in at.broker.catalog.groups.values()] == [False]
+
+    async def test_a_group_with_a_member_stays(self) -> None:
+        async with world(options=RARELY) as at:
+            await at.topic()
+            group = await at.broker.group(at.session, "default", "theirs", expires=True)
+            member = at.broker.member(group, "default", "orders", "earliest")
+            at.members.append(member)
+            await member.start()
+
+            assert not group.has_expired(at.clock.now_ms() + 8 * DAY_MS, 7 * DAY_MS)

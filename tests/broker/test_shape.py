@@ -32,6 +32,7 @@ FOR_NOBODY: Final = {
     "member": "acts in a group that was given for a session",
     "bury": "adds to a unit of the holder",
     "quiet": "waits, gives nothing",
+    "forget_group": "for housekeeping, and for whoever has checked",
 }
 """Public methods of the broker that act for no caller, with why."""
 

@@ -24,6 +24,7 @@ class JoinOptions(TypedDict, total=False):
     client_id: str
     host: str
     require_id: bool
+    initial_ms: int
 
 
 class Caller:

@@ -27,6 +27,7 @@ from isthmus.errors import (
     GroupNotEmpty,
     InUse,
     InvalidArgument,
+    OffsetOutOfRange,
     Overloaded,
     RecordTooLarge,
     StorageFull,
@@ -38,13 +39,14 @@ from isthmus.lenses.queue.queue import Dead, Queue
 from isthmus.lenses.stream.offsets import ConsumerGroup, committed
 from isthmus.lenses.stream.position import Progress
 from isthmus.lenses.stream.reader import Fetched, LongPolls
-from isthmus.limits import BINDINGS_MAX, PARTITIONS_MAX, RECORD_BYTES_CEILING, TOPICS_MAX
+from isthmus.limits import BINDINGS_MAX, GROUPS_KEPT_MS, PARTITIONS_MAX, RECORD_BYTES_CEILING, TOPICS_MAX
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, facts
 from isthmus.log.dedup import DedupHit, digest
 from isthmus.log.journal import Journal, JournalOptions, Pending, Placed, Unit
 from isthmus.log.partition import Partition
 from isthmus.log.recovery import OpenReport, open_journal
+from isthmus.log.retention import Decision
 from isthmus.log.storage import Storage
 from isthmus.record import Appended, Record, StoredRecord
 
@@ -58,10 +60,14 @@ LATER: Final = "follows in a later version"
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """Sizes of the store, and how often housekeeping looks (ms)."""
+    """Sizes of the store, how often housekeeping looks (ms), and when it forgets groups that nobody uses (ms).
+
+    Only groups that were made to expire are forgotten; those of the library never are.
+    """
 
     journal: JournalOptions = field(default_factory=JournalOptions)
     housekeeping_ms: int = 1_000
+    groups_kept_ms: int = GROUPS_KEPT_MS
 
 
 class Broker:
@@ -104,8 +110,6 @@ class Broker:
         self._replayed = True
         for queue in self.catalog.queues.values():
             queue.recovered()
-        for group in self.catalog.groups.values():
-            group.active_ms = self.clock.now_ms()
         if self.journal.read_only is None and not self.journal.damage:
             await self._forget_short_lived()
             self.housekeeping.start()
@@ -630,6 +634,23 @@ class Broker:
             raise InvalidArgument("start", f"{start!r} is not an offset, a time, 'earliest' or 'latest'")
         return min(max(start, partition.log_start), partition.high_watermark)
 
+    def trim(self, session: Session, topic: Topic, partition: int, to: int) -> Pending[list[Placed]]:
+        """Delete the records of a partition below an offset; done when that is durable.
+
+        Raises:
+            UnknownPartition, OffsetOutOfRange: nothing was deleted.
+        """
+        self.access.check(session, "remove", topic.name)
+        if not 0 <= partition < len(topic.partitions):
+            raise UnknownPartition(topic.name, partition, len(topic.partitions))
+        place = topic.partitions[partition]
+        if not 0 <= to <= place.high_watermark:
+            raise OffsetOutOfRange(to, place.log_start, place.high_watermark)
+        unit = self.journal.unit()
+        if to > place.log_start:
+            self.housekeeping.add_trim(unit, topic, place, Decision(to, "asked for"))
+        return unit.submit()
+
     async def record_at(self, partition: Partition, offset: int) -> StoredRecord | None:
         """One record, or None when there is none at that offset (any more)."""
         if not partition.log_start <= offset < partition.high_watermark:
@@ -640,15 +661,22 @@ class Broker:
                     return record
         return None
 
-    async def group(self, session: Session, namespace: str, name: str) -> ConsumerGroup:
-        """A consumer group, declared now if it is not known. Raises InvalidName."""
+    async def group(self, session: Session, namespace: str, name: str, *, expires: bool = False) -> ConsumerGroup:
+        """A consumer group, declared now if it is not known. Raises InvalidName.
+
+        One that `expires` is forgotten when nobody uses it, until somebody asks for it who wants it kept.
+        """
         self.access.check(session, "consume", name)
         definition.check_name(name)
         await self.quiet("group", namespace, name)
         known = self.catalog.group_names.get((namespace, name))
         if known is not None:
-            return self.catalog.groups[known]
-        fact = facts.GroupSet(self.catalog.new_id(), namespace, name, self.clock.now_ms())
+            group = self.catalog.groups[known]
+            if expires or not group.expires:
+                return group
+            fact = facts.GroupSet(group.id, namespace, name, group.created_ms)
+        else:
+            fact = facts.GroupSet(self.catalog.new_id(), namespace, name, self.clock.now_ms(), expires)
         return await self._make([("group", namespace, name)], [fact], lambda: self.catalog.groups[fact.id])
 
     def member(self, group: ConsumerGroup, namespace: str, topic: str, start: StartAt) -> Member:
@@ -697,9 +725,12 @@ class Broker:
     def remove_group(self, session: Session, namespace: str, name: str) -> Pending[None]:
         """Forget a group without members. Raises UnknownGroup, GroupNotEmpty."""
         self.access.check(session, "administer", name)
-        group = self._empty_group(namespace, name)
+        return self.forget_group(self._empty_group(namespace, name))
+
+    def forget_group(self, group: ConsumerGroup) -> Pending[None]:
+        """Remove a group that is known to be without members. Raises BeingChanged."""
         gone = facts.GroupRemoved(group.id)
-        return self._make([("group", namespace, name)], [gone], lambda: None, group.members.remove)
+        return self._make([("group", group.namespace, group.name)], [gone], lambda: None, group.members.remove)
 
     def _empty_group(self, namespace: str, name: str) -> ConsumerGroup:
         group = self.catalog.group(namespace, name)

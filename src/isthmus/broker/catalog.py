@@ -266,6 +266,7 @@ class Catalog:
         self.group_names[fact.namespace, fact.name] = fact.id
         if fact.id not in self.groups:
             self.groups[fact.id] = ConsumerGroup(fact, f"{self._journal.epoch}")
+        self.groups[fact.id].expires = fact.expires
 
     def _group_removed(self, fact: facts.GroupRemoved, _lsn: int) -> None:
         group = self.groups.pop(fact.id, None)

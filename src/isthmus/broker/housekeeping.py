@@ -8,9 +8,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from isthmus.errors import Closed, RequestError, StorageError
+from isthmus.errors import BeingChanged, Closed, RequestError, StorageError
 from isthmus.lenses.queue.queue import Queue
+from isthmus.limits import GROUPS_RETURN_MS
 from isthmus.log import checkpoint, facts, retention
+from isthmus.log.journal import Unit
 from isthmus.log.partition import Partition
 
 log = logging.getLogger("isthmus.broker")
@@ -70,6 +72,7 @@ class Housekeeping:
         if steady:
             for topic in list(broker.catalog.topics.values()):
                 await self.trim(topic)
+            await self.forget_groups()
         if broker.journal.checkpoint_due:
             await checkpoint.take(broker.journal)
         await self.sweep()
@@ -117,13 +120,34 @@ class Housekeeping:
         return min(floors) if floors else None
 
     async def _trim_to(self, topic: "Topic", partition: Partition, decision: retention.Decision) -> None:
+        unit = self._broker.journal.unit()
+        self.add_trim(unit, topic, partition, decision)
+        await unit.submit()
+
+    def add_trim(self, unit: Unit, topic: "Topic", partition: Partition, decision: retention.Decision) -> None:
+        """Add a trim to a unit, with what it means for the queues on the topic."""
         broker = self._broker
-        unit = broker.journal.unit()
         _, queues = broker.catalog.readers(topic)
         for queue in queues:
             queue.trimmed(unit, partition, decision.log_start)
         unit.fact(facts.Trimmed(partition.id, decision.log_start, decision.reason, broker.clock.now_ms()))
-        await unit.submit()
+
+    async def forget_groups(self) -> int:
+        """Remove the groups that are made to expire and that nobody uses any more; returns how many.
+
+        After an opening members get a day to return: who they were is not in the store.
+        """
+        broker, now_ms = self._broker, self._broker.clock.now_ms()
+        kept_ms = broker.options.groups_kept_ms
+        if broker.clock.monotonic_ms() - broker.opened_ms < min(kept_ms, GROUPS_RETURN_MS):
+            return 0
+        gone = [group for group in broker.catalog.groups.values() if group.has_expired(now_ms, kept_ms)]
+        for group in gone:
+            try:
+                await broker.forget_group(group)
+            except BeingChanged as error:
+                log.info("group %r: %s", group.name, error)
+        return len(gone)
 
     async def sweep(self, *, force: bool = False) -> int:
         """Remove segments that are wholly dead and covered by both checkpoints; returns the bytes.

@@ -185,12 +185,16 @@ class IdsUsed(Fact, frozen=True, array_like=True, gc=False, tag=28):
 
 
 class GroupSet(Fact, frozen=True, array_like=True, gc=False, tag=40):
-    """A consumer group is declared; from here on it counts as a reader of what it commits for."""
+    """A consumer group is declared; from here on it counts as a reader of what it commits for.
+
+    One that `expires` is forgotten when it had neither member nor commit for the store's time; others are kept.
+    """
 
     id: int
     namespace: str
     name: str
     created_ms: int
+    expires: bool = False
 
 
 class GroupRemoved(Fact, frozen=True, array_like=True, gc=False, tag=41):

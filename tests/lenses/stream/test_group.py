@@ -113,6 +113,16 @@ class TestInitialDelay:
 
         assert caller.joined(first).generation == 1
 
+    def test_a_join_may_ask_for_it(self) -> None:
+        caller = Caller()
+        first = caller.join(initial_ms=50)
+        caller.pass_time(49)
+        assert caller.waiting == {first}
+
+        caller.pass_time(1)
+
+        assert caller.joined(first).generation == 1
+
     def test_it_ends_when_all_newcomers_have_left(self) -> None:
         caller = Caller(initial_delay_ms=3_000)
         request = caller.join(client_id="a")

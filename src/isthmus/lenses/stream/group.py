@@ -114,7 +114,7 @@ class Group:
         name: for errors and views.
         make_id: makes a new unique member id from a prefix (the newcomer's instance id or client id, or empty).
         generation: the newest generation that is known, for instance from the group's durable commits.
-        initial_delay_ms: how long an empty group waits for more members after each first join.
+        initial_delay_ms: how long an empty group waits for more members after each first join, unless the join says.
         subscription_of: what of a (protocol, metadata) decides who gets what in the long run, without passing things
             such as what the member owns just now: a static member that returns with the same is not rebalanced for.
             Must not raise. Without it all of the metadata counts.
@@ -409,7 +409,7 @@ class Group:
         if self.state is not State.PREPARING:
             replies += self._prepare(now_ms)
         elif self._initial_until_ms is not None:
-            self._rebalance_until_ms = min(now_ms + self._initial_delay_ms, self._initial_until_ms)
+            self._rebalance_until_ms = min(now_ms + self._initial_ms(), self._initial_until_ms)
         member.joining = request
         # A newcomer may have lost its connection while it waits, and it would come back under another id.
         member.session_until_ms = now_ms + MEMBER_JOIN_MS_MAX if member.newcomer else None
@@ -429,9 +429,9 @@ class Group:
                 member.heard(now_ms)
         wait_ms = self._rebalance_ms()
         self._initial_until_ms = None
-        if self.state is State.EMPTY and self._initial_delay_ms:
+        if self.state is State.EMPTY and (initial_ms := self._initial_ms()):
             self._initial_until_ms = now_ms + wait_ms
-            wait_ms = min(self._initial_delay_ms, wait_ms)
+            wait_ms = min(initial_ms, wait_ms)
         self._rebalance_until_ms = now_ms + wait_ms
         self.state = State.PREPARING
         return replies
@@ -503,6 +503,10 @@ class Group:
     def _after_removal(self, now_ms: int) -> list[Reply]:
         replies = [] if self.state is State.PREPARING else self._prepare(now_ms)
         return replies + self._complete_if_ready(now_ms)
+
+    def _initial_ms(self) -> int:
+        """How long an empty group waits for more members after each first join."""
+        return max((member.ask.initial_ms for member in self._members.values()), default=0) or self._initial_delay_ms
 
     def _rebalance_ms(self) -> int:
         return max((member.ask.rebalance_ms for member in self._members.values()), default=0)

@@ -42,6 +42,7 @@ class Join(Struct, frozen=True, kw_only=True, gc=False):
     `protocols` are (name, metadata) rows, the preferred one first. `member_id` is empty for a newcomer. `session_ms`
     is how long the group keeps a silent member, `rebalance_ms` how long it waits for this one to join again. A
     newcomer without instance id that sets `require_id` is refused with `MemberIdRequired` and returns with that id.
+    With `initial_ms` an empty group waits that long for more members before its first generation begins.
     """
 
     protocol_type: str
@@ -53,6 +54,7 @@ class Join(Struct, frozen=True, kw_only=True, gc=False):
     client_id: str = ""
     host: str = ""
     require_id: bool = False
+    initial_ms: int = 0
 
 
 class Sync(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ class ConsumerGroup:
         "_reserved",
         "active_ms",
         "created_ms",
+        "expires",
         "id",
         "incarnation",
         "members",
@@ -46,11 +47,12 @@ class ConsumerGroup:
         self.namespace = declared.namespace
         self.name = declared.name
         self.created_ms = declared.created_ms
+        self.expires = declared.expires
         self._made = 0
         self.members = Group(declared.name, self._make_member_id, subscription_of=subscription_of)
         self.positions: dict[int, facts.Committed] = {}
         self._reserved: dict[int, facts.Committed] = {}
-        self.active_ms = 0
+        self.active_ms = 0  # since the store was opened
 
     def _make_member_id(self, prefix: str) -> str:
         self._made += 1
@@ -84,12 +86,22 @@ class ConsumerGroup:
 
     def declared(self) -> facts.GroupSet:
         """The fact that declares it."""
-        return facts.GroupSet(self.id, self.namespace, self.name, self.created_ms)
+        return facts.GroupSet(self.id, self.namespace, self.name, self.created_ms, self.expires)
 
     def facts(self) -> Iterator[facts.Fact]:
         """For a checkpoint."""
         yield self.declared()
         yield from list(self.positions.values())
+
+    def has_expired(self, now_ms: int, expires_ms: int) -> bool:
+        """Neither member nor commit for `expires_ms`, and made so that it is forgotten then.
+
+        Commits are known with their times over a restart, members are not; the caller gives them time to return.
+        """
+        if not self.expires or self.members.state is not State.EMPTY:
+            return False
+        heard_ms = max((fact.time_ms for fact in self.positions.values()), default=self.created_ms)
+        return now_ms - max(heard_ms, self.active_ms) >= expires_ms
 
     def is_silent(self, now_ms: int, uptime_ms: int, silent_ms: int) -> bool:
         """No member and no commit for `silent_ms` of broker uptime: it no longer holds trims."""
