@@ -81,7 +81,7 @@ ROOMS: Final = (
     Room("broker.routing", LEAF),
     Room("broker.*", f"{LEAF} log.* lenses.* broker.*"),
     # Protocols: only handlers name the broker; none imports another, but all may use http, and two share aws.
-    Room("protocols.door", LEAF),
+    Room("protocols.door protocols.sniff", LEAF),
     Room("protocols.http.*", f"{LEAF} {DOOR} protocols.http.*"),
     Room("protocols.aws.sigv4", LEAF),
     Room("protocols.aws.*", f"{LEAF} protocols.http.* protocols.aws.*"),
@@ -101,6 +101,7 @@ ROOMS: Final = (
         LEAF,
     ),
     Room("web.*", f"{LEAF} {DOOR} broker.* protocols.http.* web.*"),
+    Room("server.server", f"{LEAF} broker.* log.journal log.storage protocols.* web.* server.*"),
     Room("server.*", f"{LEAF} broker.* protocols.* web.* server.*"),
     # One API on the port; the files that turn an address into an engine also see `connect`.
     Room("client.app client.bus client.sync client.testing", f"{LEAF} {BATCH} {ENGINE_PORT} engines.connect client.*"),
@@ -121,6 +122,7 @@ ROOMS: Final = (
     # Commands.
     Room("cli.log cli.log_*", f"{LEAF} {PUBLIC} cli.* client.* engines.* broker.* log.*"),
     Room("cli.demo", f"{LEAF} {PUBLIC} cli.* demo.*"),
+    Room("cli.serve", f"{LEAF} cli.* server.*"),
     Room("cli.*", f"{LEAF} {BATCH} {PUBLIC} cli.* client.* engines.* broker.*"),
     # The demo uses what users use; its reference computation must not share a line with what it checks.
     Room("demo.reference", ""),
@@ -133,7 +135,7 @@ PURE: Final = (
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
     " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"
     " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"
-    " protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"
+    " protocols.sniff protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"
 )
 """Files that decide and do not act: time and chance are arguments."""
 

@@ -256,6 +256,85 @@ THREADS_WORK: Final = 2
 THREADS_HANDLERS: Final = 8
 """Threads for users' plain functions."""
 
+# ---- server ------------------------------------------------------------------------------------------------------
+
+CONNECTIONS_MAX: Final = 10_000
+CONNECTIONS_PER_HOST_MAX: Final = 1_000
+"""Connections of a server at the same time, and those from one address; peers on loopback count only for the first."""
+
+ACCEPTS_PER_SECOND: Final = 200
+ACCEPTS_BURST: Final = 500
+"""New connections a second, and how many may come at once after a quiet time; peers on loopback are not counted."""
+
+ACCEPT_BACKLOG: Final = 1_024
+"""Connections that the kernel keeps until they are accepted."""
+
+ACCEPT_RETRY_MS: Final = 1_000
+"""After this long accepting is tried again when the process had no descriptor left."""
+
+STRANGER_BYTES_MAX: Final = 8 * KIB
+"""Bytes that are kept of a peer that has not proven who it is."""
+
+STRANGERS_BYTES_MAX: Final = 16 * MIB
+"""Memory for such peers; above it the one that has been a stranger for longest is closed."""
+
+STRANGER_COST_BYTES: Final = 16 * KIB
+"""What each of them is counted with: its bytes, and as much again for the state of the connection."""
+
+FIRST_BYTE_MS: Final = 5_000
+HANDSHAKE_MS: Final = 10_000
+"""How long a stranger may say nothing, and how long it may take to prove who it is, TLS included."""
+
+LOGIN_FAILED_MS: Final = 1_000
+"""How much later a failed login is answered."""
+
+IDLE_MS: Final = 600_000
+"""A connection on which nothing was received or sent for this long is closed."""
+
+CLOSING_MS: Final = 5_000
+"""How long a connection that is being closed may take to send what there is."""
+
+HALF_CLOSED_MS: Final = 1_000
+"""How long answers are waited for after the peer said that it sends no more: mostly it has gone."""
+
+READ_BYTES: Final = 64 * KIB
+"""The most that is taken from a socket at once."""
+
+BUFFERED_BYTES_MAX: Final = 64 * KIB
+"""Bytes that a connection may have waiting besides those of the request that is arriving; above it, it is not read."""
+
+INGRESS_BYTES_MAX: Final = 64 * MIB
+"""Received and unhandled bytes of all connections; above it only one is read, until its request is complete."""
+
+INGRESS_SIP_BYTES: Final = 1 * KIB
+"""What is taken from a socket that was being read when that bound was reached, before it is paused."""
+
+INGRESS_STALL_MS: Final = 1_000
+"""How long that one may send nothing; then it is closed, because what it holds keeps the others waiting."""
+
+EGRESS_BYTES_HIGH: Final = 256 * KIB
+"""Unsent bytes of a connection from which on it counts as congested: its requests wait until the peer reads."""
+
+EGRESS_STALL_MS: Final = 60_000
+"""A congested peer that reads nothing for this long is closed."""
+
+TURN_US: Final = 2_000
+SLICE_US: Final = 200
+"""Time that all connections together, and one connection, get for their requests in one turn of the loop."""
+
+DEBT_SLICES_MAX: Final = 50
+"""Slices that a principal sits out at most after a request that took longer than a slice."""
+
+DRAIN_MS: Final = 10_000
+"""How long a server that stops waits for what runs."""
+
+CONFIG_BYTES_MAX: Final = 1 * MIB
+"""Bytes of a configuration file."""
+
+LAG_SAMPLE_MS: Final = 100
+LAG_SAMPLES: Final = 600
+"""How often the lag of the event loop is measured, and how many measurements are kept: a minute of them."""
+
 # ---- demo --------------------------------------------------------------------------------------------------------
 
 DEMO_FILE_BYTES_MAX: Final = 256 * MIB
