@@ -63,7 +63,18 @@ ROWS: Final[list[tuple[e.IsthmusError, dict[str, object], str, str]]] = [
         "split the work",
     ),
     (e.InvalidBatch("it is cut short"), {"reason": "it is cut short"}, "not a valid record batch: it is cut short", ""),
-    (e.UnsupportedCompression("zstd"), {"codec": "zstd"}, "compression 'zstd' is not available", "install the extra"),
+    (
+        e.UnsupportedCompression("zip"),
+        {"codec": "zip", "package": None},
+        "compression 'zip' is not available",
+        "use gzip",
+    ),
+    (
+        e.UnsupportedCompression("lz4", "lz4"),
+        {"codec": "lz4", "package": "lz4"},
+        "the package 'lz4' is missing",
+        "install the extra isthmus[fast]",
+    ),
     (e.KeyRequired("prices"), {"topic": "prices"}, "topic 'prices' keeps the latest", "every record needs a key"),
     (
         e.OffsetOutOfRange(9, 2, 5),

@@ -30,7 +30,7 @@ class Room(NamedTuple):
 
 
 LEAF: Final = "record errors limits clock definition views ranges"
-PURE_LOG: Final = "log.format log.batch log.headers log.varint log.index log.facts log.dedup log.times"
+PURE_LOG: Final = "log.format log.batch log.compression log.headers log.varint log.index log.facts log.dedup log.times"
 BATCH: Final = "log.batch log.headers"
 LEDGER: Final = "lenses.queue.changes lenses.queue.rows lenses.queue.wheel lenses.queue.order"
 ENGINE_PORT: Final = "engines.base"
@@ -156,11 +156,17 @@ PACKAGES: Final = (
     ("confluent_kafka", "engines.kafka"),
     ("aio_pika", "engines.rabbitmq"),
     ("boto3 botocore", "engines.kinesis engines.sqs"),
-    ("lz4 cramjam backports compression", "log.batch"),
+    ("lz4 cramjam backports compression", "log.compression"),
 )
 """Who may import what is not ours. `import isthmus` stays light because the rest of the tree cannot."""
 
-EXTRAS: Final = {"uvloop": "uvloop", "protobuf": "google"}
+EXTRAS: Final = {
+    "uvloop": "uvloop",
+    "protobuf": "google",
+    "lz4": "lz4",
+    "cramjam": "cramjam",
+    "backports.zstd": "backports",
+}
 """What the packages of our extras are imported as."""
 
 NOT_OURS: Final = frozenset({"dev", "bench"})

@@ -132,11 +132,14 @@ class InvalidBatch(RequestError):
 
 
 class UnsupportedCompression(RequestError):
-    """The codec of a batch is not installed or not known."""
+    """The codec of a batch is not known, or the package that brings it is not installed."""
 
-    def __init__(self, codec: str) -> None:
-        super().__init__(f"compression {codec!r} is not available here; install the extra that brings it or use gzip")
-        self.codec = codec
+    def __init__(self, codec: str, package: str | None = None) -> None:
+        why = "no such codec; use gzip, snappy, lz4 or zstd"
+        if package is not None:
+            why = f"the package {package!r} is missing; install the extra isthmus[fast], or use gzip"
+        super().__init__(f"compression {codec!r} is not available here: {why}")
+        self.codec, self.package = codec, package
 
 
 class KeyRequired(RequestError):

@@ -14,7 +14,6 @@ from isthmus.errors import InvalidArgument, InvalidBatch, RecordTooLarge, UnitTo
 from isthmus.limits import BATCH_RECORDS_MAX, DECOMPRESSED_BYTES_MAX
 from isthmus.log.batch import (
     BASE_OFFSET_MAX,
-    CODECS,
     HEADER_BYTES,
     check,
     decode,
@@ -26,6 +25,7 @@ from isthmus.log.batch import (
     size_of,
     split,
 )
+from isthmus.log.compression import CODECS
 from isthmus.log.varint import VARINTS, varint
 from isthmus.record import NO_HEADERS, Record, StoredRecord
 

@@ -23,9 +23,9 @@ from isthmus.client.producer import Receipt
 from isthmus.definition import QueueDefinition, TopicDefinition
 from isthmus.engines.base import Admin, Engine, Start
 from isthmus.engines.connect import open_engine
-from isthmus.errors import Closed, InvalidArgument, UnsupportedCompression
+from isthmus.errors import Closed, InvalidArgument
 from isthmus.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BATCH_RECORDS_MAX, UNIT_BYTES_MAX
-from isthmus.log.batch import CODECS
+from isthmus.log.batch import check_codec
 from isthmus.record import Appended
 
 E = TypeVar("E", bound=Event)
@@ -325,12 +325,12 @@ def connect(
         linger: how long an event waits for company; when not given, batches form while the one before is being made
             durable, so a lone event does not wait.
         batch: when a batch is full and leaves at once: a size ("64KB", the default) or a number of events (1,000).
-        compression: "none" or "gzip", of whole batches.
+        compression: of whole batches: "none", "gzip", or with the extra `fast` "snappy", "lz4" or "zstd".
         options: handed to the engine.
 
     Raises:
         InvalidArgument: no URL, or a figure that cannot be.
-        UnsupportedCompression: a codec that is not there.
+        UnsupportedCompression: a codec that is not known or not installed.
         Unsupported: an engine that needs an extra, or a later version.
     """
     return Bus(core_of(url, name=name, linger=linger, batch=batch, compression=compression, **options), thread=thread)
@@ -347,8 +347,7 @@ def core_of(
 ) -> Core:
     """The core of a bus, see `connect`."""
     batch_events, batch_bytes = _batch_limits(batch)
-    if compression != "none" and compression not in CODECS:
-        raise UnsupportedCompression(compression)
+    check_codec(compression)
     linger_ms = None if linger is None else duration_ms(linger, "linger")
     address = url_of(url)
     settings = Settings(

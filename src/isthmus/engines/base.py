@@ -220,8 +220,8 @@ class Engine(Protocol):
 
         Calls for one name take effect in the order in which they were made, also when they wait while the engine's
         buffers are full. Where the records went to more than one place, each `Appended` says by `indexes` which of
-        them it is for. `compression` is the codec of the batches ("none", "gzip"); an engine that compresses by other
-        means takes it as a wish.
+        them it is for. `compression` is the codec of the batches ("none", "gzip", "snappy", "lz4", "zstd"); an engine
+        that compresses by other means takes it as a wish.
 
         Raises:
             UnknownTopic, RecordTooLarge, KeyRequired, UnsupportedCompression: nothing was published.

@@ -32,16 +32,18 @@ Spec: Apache Kafka documentation, "Message format", Record Batch; KIP-82, KIP-98
 """
 
 import struct
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import google_crc32c
 from msgspec import Struct
 from msgspec.structs import replace
 
-from isthmus.errors import InvalidArgument, InvalidBatch, RecordTooLarge, UnitTooLarge, UnsupportedCompression
+from isthmus.errors import InvalidArgument, InvalidBatch, RecordTooLarge, UnitTooLarge
 from isthmus.limits import BATCH_RECORDS_MAX, DECOMPRESSED_BYTES_MAX
+from isthmus.log.compression import CODEC_NAMES as CODEC_NAMES
+from isthmus.log.compression import check_codec as check_codec
+from isthmus.log.compression import codec
 from isthmus.log.headers import append_headers as append_headers
 from isthmus.log.headers import decode_headers as decode_headers
 from isthmus.log.headers import encode_headers as encode_headers
@@ -57,12 +59,6 @@ BASE_OFFSET_MAX: Final = 2**63 - 2**31 - 1
 
 GAP_OFFSETS_MAX: Final = 2**31
 """What one batch can own: its last offset delta has 31 bits."""
-
-CODEC_NAMES: Final = ("none", "gzip", "snappy", "lz4", "zstd")
-"""The codecs of the format, each at the place of its number in the attributes."""
-
-GZIP_LEVEL: Final = 3
-"""Two fifths of the time of zlib's default for 5 % more bytes (small JSON records)."""
 
 _CODEC_BITS: Final = 0x07
 _LOG_APPEND_TIME: Final = 0x08
@@ -84,16 +80,6 @@ _COVERED: Final = struct.Struct(">hiqqqhii")
 
 _AT_BASE: Final = b"\x00\x00"
 """Record attributes and a timestamp delta of 0."""
-
-
-class Codec(Struct, frozen=True):
-    """How one codec compresses, and expands to at most the given number of bytes.
-
-    `decompress` raises `InvalidBatch` for bytes that are not of the codec or that would expand further.
-    """
-
-    compress: Callable[[bytes], bytes]
-    decompress: Callable[[memoryview, int], bytes]
 
 
 class BatchHeader(Struct, frozen=True, gc=False):
@@ -253,7 +239,7 @@ def _seal(head: BatchHeader, block: bytes) -> bytes:
     if len(block) > DECOMPRESSED_BYTES_MAX:
         raise RecordTooLarge(len(block), DECOMPRESSED_BYTES_MAX)
     if head.attributes & _CODEC_BITS:
-        block = _codec(head.compression).compress(block)
+        block = codec(head.compression).compress(block)
     try:
         covered = _COVERED.pack(
             head.attributes,
@@ -406,15 +392,15 @@ def header(batch: bytes | memoryview) -> BatchHeader:
         raise InvalidBatch(f"batch length {length} is less than its header's")
     if not 0 <= base_offset <= BASE_OFFSET_MAX:
         raise InvalidBatch(f"base offset {base_offset} is outside 0 to {BASE_OFFSET_MAX}")
-    codec = attributes & _CODEC_BITS
-    if codec >= len(CODEC_NAMES):
-        raise InvalidBatch(f"codec number {codec}; 0 to {len(CODEC_NAMES) - 1} are known")
+    number = attributes & _CODEC_BITS
+    if number >= len(CODEC_NAMES):
+        raise InvalidBatch(f"codec number {number}; 0 to {len(CODEC_NAMES) - 1} are known")
     count, last = head.count, head.last_offset_delta
     if not 0 <= count <= BATCH_RECORDS_MAX:
         raise InvalidBatch(f"{count} records are outside 0 to {BATCH_RECORDS_MAX}; send smaller batches")
     if last < 0 or last < count - 1:
         raise InvalidBatch(f"last offset delta {last} leaves no room for {count} records")
-    if not codec and count * _RECORD_BYTES_MIN > length - (HEADER_BYTES - _LENGTH_END):
+    if not number and count * _RECORD_BYTES_MIN > length - (HEADER_BYTES - _LENGTH_END):
         raise InvalidBatch(f"{count} records do not fit {length} bytes")
     return head
 
@@ -469,7 +455,7 @@ def decode(batch: bytes, *, from_offset: int = 0) -> list[StoredRecord]:
     data, start = batch, HEADER_BYTES
     if head.attributes & _CODEC_BITS:
         packed = memoryview(batch)[HEADER_BYTES:]
-        data, start = _codec(head.compression).decompress(packed, DECOMPRESSED_BYTES_MAX), 0
+        data, start = codec(head.compression).decompress(packed, DECOMPRESSED_BYTES_MAX), 0
     if head.count * _RECORD_BYTES_MIN > len(data) - start:
         raise InvalidBatch(f"{head.count} records do not fit {len(data) - start} bytes")
     try:
@@ -570,44 +556,10 @@ def _decode_records(data: bytes, at: int, head: BatchHeader, from_offset: int) -
     return records
 
 
-# ---- codecs ------------------------------------------------------------------------------------------------------
-
-
-def _gzip(data: bytes) -> bytes:
-    return zlib.compress(data, GZIP_LEVEL, wbits=31)
-
-
-def _gunzip(data: memoryview, bytes_max: int) -> bytes:
-    """The content of one gzip member, which must fill `data`: a chain of members would have to be copied for each."""
-    inflate = zlib.decompressobj(wbits=31)
-    try:
-        content = inflate.decompress(data, bytes_max + 1)
-    except zlib.error as error:
-        raise InvalidBatch(f"gzip: {error}") from error
-    if len(content) > bytes_max:
-        raise InvalidBatch(f"gzip: it expands to more than {bytes_max} bytes")
-    if not inflate.eof or inflate.unused_data:
-        raise InvalidBatch("gzip: the data is not exactly one whole member")
-    return content
-
-
-CODECS: Final[dict[str, Codec]] = {"gzip": Codec(_gzip, _gunzip)}
-"""The codecs that can be used, by a name of `CODEC_NAMES`; "none" is no codec."""
-
-
-def _codec(name: str) -> Codec:
-    codec = CODECS.get(name)
-    if codec is None:
-        raise UnsupportedCompression(name)
-    return codec
-
-
 def _codec_number(name: str) -> int:
     """The number for the attributes.
 
     Raises:
         UnsupportedCompression: no such codec, or not here.
     """
-    if name != "none":
-        _codec(name)
-    return CODEC_NAMES.index(name)
+    return CODEC_NAMES.index(check_codec(name))
