@@ -75,6 +75,12 @@ ROWS: Final[list[tuple[e.IsthmusError, dict[str, object], str, str]]] = [
         "the package 'lz4' is missing",
         "install the extra isthmus[fast]",
     ),
+    (
+        e.InvalidTimestamp("prices", 5, 9_000),
+        {"topic": "prices", "timestamp_ms": 5, "now_ms": 9_000},
+        "topic 'prices' takes no record of timestamp 5 at 9000",
+        "set the producer's clock",
+    ),
     (e.KeyRequired("prices"), {"topic": "prices"}, "topic 'prices' keeps the latest", "every record needs a key"),
     (
         e.OffsetOutOfRange(9, 2, 5),

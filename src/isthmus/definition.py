@@ -17,6 +17,12 @@ Level = Literal["fsync", "written"]
 Placement = Literal["murmur2", "md5-range", "priority", "single"]
 """How a key finds its partition."""
 
+Timestamps = Literal["create", "append"]
+"""What a record's timestamp says: when its producer made it, or when the broker appended it."""
+
+Compression = Literal["producer", "none", "gzip", "snappy", "lz4", "zstd"]
+"""The codec of stored batches; `producer` leaves each as it comes."""
+
 ExchangeKind = Literal["direct", "fanout", "topic", "headers"]
 
 Lifetime = Literal["durable", "process", "session"]
@@ -31,19 +37,36 @@ class TopicConfig(Struct, frozen=True, kw_only=True):
 
     Retention removes what is older than `age_ms`, or above `size_bytes` in a partition, or (`consumed`) what every
     declared reader is done with; never before `floor_ms` and always after `ceiling_ms`, both ages by append time.
-    `compact` keeps the newest record per key. `silent_ms` is how long a group may be absent before it stops holding
-    trims. `event_types` and `key_field` are what the client declared, for people and tools only.
+    `silent_ms` is how long a group may be absent before it stops holding trims.
+
+    `compact` keeps the newest record per key (with age or size as well, of what retention has left): records younger
+    than `compact_lag_ms` stay as they are; a partition is looked at when `compact_ratio` of its bytes are new since the
+    last time, or the oldest new record is older than `compact_lag_max_ms`; a record without a value, which removes its
+    key, stays `tombstone_ms` longer.
+
+    `record_bytes_max` is the limit of one record, and of one batch that a foreign producer built. A record whose
+    producer's timestamp lies further than `timestamp_before_ms` in the past or `timestamp_after_ms` in the future is
+    refused, unless `timestamps` is "append", which sets it. `event_types` and `key_field` are what the client declared,
+    for people and tools only.
     """
 
     level: Level = "fsync"
     age_ms: int | None = None
     size_bytes: int | None = None
     compact: bool = False
+    compact_lag_ms: int = 0
+    compact_lag_max_ms: int | None = None
+    compact_ratio: float = 0.5
+    tombstone_ms: int = DAY_MS
     consumed: bool = False
     floor_ms: int | None = None
     ceiling_ms: int | None = None
     silent_ms: int = 7 * DAY_MS
     record_bytes_max: int = RECORD_BYTES_MAX
+    timestamps: Timestamps = "create"
+    timestamp_before_ms: int | None = None
+    timestamp_after_ms: int | None = None
+    compression: Compression = "producer"
     dedup_ms: int = DEDUP_WINDOW_MS
     codec: str = "json"
     event_types: tuple[str, ...] = ()

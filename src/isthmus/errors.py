@@ -142,6 +142,17 @@ class UnsupportedCompression(RequestError):
         self.codec, self.package = codec, package
 
 
+class InvalidTimestamp(RequestError):
+    """A record's timestamp lies further in the past or in the future than its topic takes."""
+
+    def __init__(self, topic: str, timestamp_ms: int, now_ms: int) -> None:
+        super().__init__(
+            f"topic {topic!r} takes no record of timestamp {timestamp_ms} at {now_ms} (ms since 1970 UTC); set the"
+            " producer's clock, or change timestamp_before_ms or timestamp_after_ms of the topic"
+        )
+        self.topic, self.timestamp_ms, self.now_ms = topic, timestamp_ms, now_ms
+
+
 class KeyRequired(RequestError):
     """A record without a key was sent to a compacted topic."""
 

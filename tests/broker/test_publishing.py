@@ -7,7 +7,14 @@ import pytest
 from isthmus.broker import publishing
 from isthmus.broker.catalog import Topic
 from isthmus.broker.publishing import COPIES, ONLY, Options, Publish, Share, dedup_digests, fan_out
-from isthmus.errors import InvalidArgument, KeyRequired, RecordTooLarge, UnknownPartition, UnsupportedCompression
+from isthmus.errors import (
+    InvalidArgument,
+    InvalidTimestamp,
+    KeyRequired,
+    RecordTooLarge,
+    UnknownPartition,
+    UnsupportedCompression,
+)
 from isthmus.log import batch as batches
 from isthmus.log.dedup import digest
 from isthmus.log.headers import encode_headers, header_value
@@ -144,6 +151,21 @@ class TestRefusals:
 
         with pytest.raises(KeyRequired, match="orders"):
             Publish(records("a:1", "no key"), NOW_MS).shares(topic)
+
+    async def test_a_topic_can_bound_timestamps(self) -> None:
+        topic = await topic_of(timestamp_before_ms=10, timestamp_after_ms=10)
+
+        Publish([Record(b""), Record(b"", timestamp_ms=NOW_MS - 10)], NOW_MS).shares(topic)
+        with pytest.raises(InvalidTimestamp, match="orders"):
+            Publish([Record(b""), Record(b"", timestamp_ms=NOW_MS + 11)], NOW_MS).shares(topic)
+
+    async def test_a_topic_can_have_a_codec_and_a_time_of_its_own(self) -> None:
+        plain, own = await topic_of(), await topic_of(compression="gzip", timestamps="append")
+        publish = Publish([Record(b"x", timestamp_ms=5)], NOW_MS, Options(compression="lz4"))
+
+        heads = [batches.header(publish.shares(topic)[0].batch) for topic in (plain, own)]
+
+        assert [(head.compression, head.max_timestamp_ms) for head in heads] == [("lz4", 5), ("gzip", NOW_MS)]
 
     async def test_a_codec_that_is_not_there_is_named(self) -> None:
         topic = await topic_of()

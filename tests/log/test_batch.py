@@ -22,8 +22,10 @@ from isthmus.log.batch import (
     header,
     place,
     rebuild,
+    recoded,
     size_of,
     split,
+    stamped,
 )
 from isthmus.log.compression import CODECS
 from isthmus.log.varint import VARINTS, varint
@@ -424,6 +426,32 @@ def test_a_foreign_codec_that_is_not_there_can_be_stored_but_not_read(monkeypatc
     assert check(batch).compression == "gzip"
     with pytest.raises(UnsupportedCompression):
         decode(batch)
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_time_of_append_is_that_of_every_record_and_moves_nothing_else(compression: str) -> None:
+    batch = encode(FOUR, now_ms=NOW_MS, base_offset=3, compression=compression, producer_id=5, base_sequence=9)
+
+    found = stamped(batch, NOW_MS + 99)
+
+    assert [record.timestamp_ms for record in decode(found)] == [NOW_MS + 99] * 4
+    assert found[HEADER_BYTES:] == batch[HEADER_BYTES:]
+    before, after = header(batch), check(found)
+    assert after == replace(before, crc=after.crc, attributes=before.attributes | 8, max_timestamp_ms=NOW_MS + 99)
+
+
+@pytest.mark.parametrize("theirs", COMPRESSIONS)
+@pytest.mark.parametrize("ours", COMPRESSIONS)
+def test_a_batch_in_another_codec_has_the_same_records_and_header(theirs: str, ours: str) -> None:
+    batch = encode(FOUR, now_ms=NOW_MS, base_offset=3, leader_epoch=2, compression=theirs, producer_id=5)
+
+    found = recoded(batch, ours)
+
+    assert decode(found) == decode(batch)
+    before, after = header(batch), check(found)
+    assert after.compression == ours
+    assert replace(after, crc=0, attributes=0, batch_length=0) == replace(before, crc=0, attributes=0, batch_length=0)
+    assert (found is batch) == (theirs == ours)
 
 
 # ---- damage and malice -------------------------------------------------------------------------------------------

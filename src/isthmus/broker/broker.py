@@ -8,12 +8,13 @@ import errno
 import uuid
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from isthmus import definition
-from isthmus.broker import publishing, redrive
+from isthmus.broker import foreign, publishing, redrive
 from isthmus.broker.access import Access, Session
 from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
+from isthmus.broker.foreign import LATER, Lanes
 from isthmus.broker.groups import Coordinator
 from isthmus.broker.housekeeping import Housekeeping
 from isthmus.broker.member import Member, StartAt
@@ -29,7 +30,6 @@ from isthmus.errors import (
     InvalidArgument,
     OffsetOutOfRange,
     Overloaded,
-    RecordTooLarge,
     StorageFull,
     UnknownPartition,
     Unsupported,
@@ -54,8 +54,6 @@ T = TypeVar("T")
 Removal = facts.TopicRemoved | facts.QueueRemoved | facts.ExchangeRemoved
 Key = tuple[str, str, str]
 """Kind, namespace and name of something that is being changed."""
-
-LATER: Final = "follows in a later version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +83,7 @@ class Broker:
         self.polls = LongPolls(clock)
         self.coordinator = Coordinator(clock)
         self.housekeeping = Housekeeping(self)
+        self.lanes = Lanes(self.journal.run)
         self._flying: dict[tuple[int, int, int, int], Pending[list[Appended]]] = {}
         self.opened_ms = 0
         self._replayed = False
@@ -120,6 +119,7 @@ class Broker:
         if self.journal.closed:
             return
         await self.housekeeping.stop()
+        await self.lanes.finish()
         self.coordinator.close()
         for queue in self.catalog.queues.values():
             queue.close()
@@ -551,9 +551,11 @@ class Broker:
                 topic.window().add(key, time_ms, partition.id, offset)
 
     def append_batch(self, session: Session, topic: Topic, partition: int, batch: bytes) -> Pending[list[Appended]]:
-        """Append a producer's batch verbatim: checked, offsets given, never decoded. Idempotent producers are known.
+        """Append a producer's batch, verbatim unless its topic asks for something else. Idempotent producers are known.
 
-        The topic's limit of a record is that of a whole batch here, as in Kafka.
+        The topic's limit of a record is that of a whole batch here, as in Kafka. Where the topic compacts, bounds
+        timestamps or has a codec of its own, the records are looked at off the loop, and the result may fail with
+        KeyRequired, InvalidTimestamp or UnsupportedCompression, and what else is raised here.
 
         Raises:
             InvalidBatch, OutOfOrderSequence, StaleProducer, UnknownPartition, RecordTooLarge: nothing was appended.
@@ -561,14 +563,32 @@ class Broker:
         """
         self.access.check(session, "publish", topic.name)
         header = batches.check(batch)
-        check_foreign(topic, partition, header, len(batch))
+        foreign.check(topic, partition, header, len(batch))
         place = topic.partitions[partition]
+        if not self.lanes.busy(place.id) and not foreign.must_be_opened(topic.set.config, header):
+            return self._append_checked(session, topic, place, batch)
+        size = len(batch)
+        session.credit.take(size)
+
+        return self.lanes.add(
+            place.id,
+            lambda: foreign.opened(topic, batch, self.clock.now_ms()),
+            lambda: session.credit.give(size),
+            lambda made: self._append_checked(session, topic, place, made),
+        )
+
+    def _append_checked(
+        self, session: Session, topic: Topic, place: Partition, batch: bytes
+    ) -> Pending[list[Appended]]:
+        if topic.set.config.timestamps == "append":
+            batch = batches.stamped(batch, self.clock.now_ms())
+        header = batches.header(batch)
         key = (place.id, header.producer_id, header.producer_epoch, header.base_sequence)
         if header.producer_id >= 0:
             known = place.find_producer(header)
             if known is not None:
                 # It may still be on its way to the disk: then its first request and this one share the answer.
-                first = Appended(topic.name, partition, known, header.count, 0, duplicate=True)
+                first = Appended(topic.name, place.index, known, header.count, 0, duplicate=True)
                 return self._flying.get(key) or settled([first])
         unit = self.journal.unit()
         share = Share(topic, place, None, header.count, batch, publishing.PREFIX in batch)
@@ -778,23 +798,12 @@ def _first(topic: Topic, hit: DedupHit) -> Appended:
     return Appended(topic.name, hit.partition & (1 << PARTITION_BITS) - 1, hit.offset, 1, 0, duplicate=True)
 
 
-def check_foreign(topic: Topic, partition: int, header: batches.BatchHeader, size: int) -> None:
-    """Hold a producer's batch against what its topic takes.
-
-    Raises:
-        UnknownPartition, RecordTooLarge, Unsupported: it cannot be appended.
-    """
-    if not 0 <= partition < len(topic.partitions):
-        raise UnknownPartition(topic.name, partition, len(topic.partitions))
-    if size > topic.set.config.record_bytes_max:
-        raise RecordTooLarge(size, topic.set.config.record_bytes_max)
-    if header.control or header.transactional:
-        raise Unsupported("a transactional batch", LATER)
-
-
 def check_topic_config(config: TopicConfig) -> None:
-    """Raises InvalidArgument for what cannot be kept."""
-    for name in ("age_ms", "size_bytes", "floor_ms", "ceiling_ms"):
+    """Raises InvalidArgument for what cannot be kept, UnsupportedCompression for a codec that is not there."""
+    for name in (
+        "age_ms", "size_bytes", "floor_ms", "ceiling_ms", "compact_lag_ms", "compact_lag_max_ms", "tombstone_ms",
+        "timestamp_before_ms", "timestamp_after_ms",
+    ):  # fmt: skip
         value = getattr(config, name)
         if value is not None and value < 0:
             raise InvalidArgument(name, f"{value} is negative")
@@ -802,8 +811,12 @@ def check_topic_config(config: TopicConfig) -> None:
         raise InvalidArgument("floor", "never before the floor and always after the ceiling: the floor is the later")
     if not 1 <= config.record_bytes_max <= RECORD_BYTES_CEILING:
         raise InvalidArgument("record_bytes_max", f"{config.record_bytes_max} is not in 1 to {RECORD_BYTES_CEILING}")
-    if config.compact and (config.consumed or config.age_ms is not None or config.size_bytes is not None):
-        raise InvalidArgument("compact", "a compacted topic keeps the newest of each key: no age, size or consumption")
+    if config.compact and config.consumed:
+        raise InvalidArgument("compact", "a compacted topic keeps the newest of each key, consumed or not")
+    if not 0 <= config.compact_ratio <= 1:
+        raise InvalidArgument("compact_ratio", f"{config.compact_ratio} is not in 0 to 1")
+    if config.compression != "producer":
+        batches.check_codec(config.compression)
 
 
 def check_queue(asked: QueueDefinition) -> None:

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from isthmus.broker.catalog import Topic
+from isthmus.broker.foreign import check_timestamp
 from isthmus.definition import TopicConfig
 from isthmus.errors import InvalidArgument, KeyRequired, RecordTooLarge, UnknownPartition
 from isthmus.limits import DEDUP_ID_BYTES_MAX, PLACEMENTS_MAX
@@ -117,7 +118,7 @@ class Publish:
         self.attributes = bool(extra) or _marked(self.records)
         self._now_ms = now_ms
         self._options = options
-        self._batches: dict[tuple[int, ...] | None, list[_Batch]] = {}
+        self._batches: dict[tuple[tuple[int, ...] | None, str, bool], list[_Batch]] = {}
 
     def shares(self, topic: Topic, partition: int | None = None) -> list[Share]:
         """What goes where in a topic; shares of several topics that are equal share the bytes.
@@ -127,20 +128,25 @@ class Publish:
             partition: index, to bypass placement by key.
 
         Raises:
-            RecordTooLarge, KeyRequired, UnknownPartition, UnsupportedCompression: nothing was done.
+            RecordTooLarge, KeyRequired, InvalidTimestamp, UnknownPartition, UnsupportedCompression: nothing was done.
         """
-        self._check(topic.set.config, topic.name)
+        config = topic.set.config
+        self._check(topic, config)
+        compression = self._options.compression if config.compression == "producer" else config.compression
         places, marked, found = topic.partitions, self.attributes, []
         for index, chosen in self._spread(topic, partition):
-            for indexes, records, data in self._encoded(chosen):
+            for indexes, records, data in self._encoded(chosen, compression, stamp=config.timestamps == "append"):
                 found.append(Share(topic, places[index], indexes, records, data, marked))
         return found
 
-    def _check(self, config: TopicConfig, name: str) -> None:
+    def _check(self, topic: Topic, config: TopicConfig) -> None:
         if self._largest > config.record_bytes_max and not self._options.copies:
             raise RecordTooLarge(self._largest, config.record_bytes_max)
         if config.compact and self._keyless:
-            raise KeyRequired(name)
+            raise KeyRequired(topic.name)
+        if config.timestamp_before_ms is not None or config.timestamp_after_ms is not None:
+            for record in self.records:
+                check_timestamp(topic, record.timestamp_ms, self._now_ms)
 
     def _spread(self, topic: Topic, partition: int | None) -> list[tuple[int, list[int] | None]]:
         if partition is not None:
@@ -152,28 +158,27 @@ class Publish:
         spread = topic.router.spread(self.records)
         return [(index, None if len(spread) == 1 else at) for index, at in spread.items()]
 
-    def _encoded(self, chosen: list[int] | None) -> list[_Batch]:
-        name = None if chosen is None else tuple(chosen)
+    def _encoded(self, chosen: list[int] | None, compression: str, *, stamp: bool) -> list[_Batch]:
+        name = (None if chosen is None else tuple(chosen), compression, stamp)
         known = self._batches.get(name)
         if known is None:
-            known = self._batches[name] = self._encode(chosen)
+            known = self._batches[name] = self._encode(chosen, compression, stamp=stamp)
         return known
 
-    def _encode(self, chosen: list[int] | None) -> list[_Batch]:
+    def _encode(self, chosen: list[int] | None, compression: str, *, stamp: bool) -> list[_Batch]:
         part = self.records if chosen is None else [self.records[at] for at in chosen]
-        now_ms, compression = self._now_ms, self._options.compression
         cuts = [] if self._size <= BATCH_BYTES_TARGET else list(_cuts(part))
         if len(cuts) <= 1:
-            return [_Batch(chosen, len(part), batches.encode(part, now_ms=now_ms, compression=compression))]
+            return [_Batch(chosen, len(part), self._one(part, compression, stamp=stamp))]
         numbers = chosen if chosen is not None else range(len(part))
         return [
-            _Batch(
-                numbers[start:end],
-                end - start,
-                batches.encode(part[start:end], now_ms=now_ms, compression=compression),
-            )
+            _Batch(numbers[start:end], end - start, self._one(part[start:end], compression, stamp=stamp))
             for start, end in cuts
         ]
+
+    def _one(self, part: Sequence[Record], compression: str, *, stamp: bool) -> bytes:
+        batch = batches.encode(part, now_ms=self._now_ms, compression=compression)
+        return batches.stamped(batch, self._now_ms) if stamp else batch
 
 
 def _check_dedup(dedup: str | None, count: int) -> None:

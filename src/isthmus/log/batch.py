@@ -240,6 +240,11 @@ def _seal(head: BatchHeader, block: bytes) -> bytes:
         raise RecordTooLarge(len(block), DECOMPRESSED_BYTES_MAX)
     if head.attributes & _CODEC_BITS:
         block = codec(head.compression).compress(block)
+    return _joined(head, block)
+
+
+def _joined(head: BatchHeader, block: bytes) -> bytes:
+    """Header and record block as they are to be stored; length and CRC are worked out here."""
     try:
         covered = _COVERED.pack(
             head.attributes,
@@ -319,6 +324,39 @@ def rebuild(batch: bytes, records: Sequence[StoredRecord]) -> bytes:
         count=len(records),
     )
     return _seal(kept, b"".join(parts))
+
+
+def stamped(batch: bytes, now_ms: int) -> bytes:
+    """The batch with the time of append as the timestamp of every record; the records stay as they are.
+
+    Raises:
+        InvalidBatch: a header that cannot be.
+    """
+    head = header(batch)
+    stamp = replace(head, attributes=head.attributes | _LOG_APPEND_TIME, max_timestamp_ms=now_ms)
+    return _joined(stamp, batch[HEADER_BYTES:])
+
+
+def recoded(batch: bytes, compression: str) -> bytes:
+    """The batch in another codec; the same object when it has that one already, or no records.
+
+    Raises:
+        InvalidBatch: a batch that is damaged, or expands beyond `DECOMPRESSED_BYTES_MAX`.
+        UnsupportedCompression: a codec is not there.
+    """
+    head = check(batch)
+    if head.compression == compression or not head.count:
+        return batch
+    number = _codec_number(compression)
+    return _seal(replace(head, attributes=head.attributes & ~_CODEC_BITS | number), _block(batch, head))
+
+
+def _block(batch: bytes, head: BatchHeader) -> bytes:
+    """The records of a batch, expanded."""
+    packed = memoryview(batch)[HEADER_BYTES:]
+    if not head.attributes & _CODEC_BITS:
+        return bytes(packed)
+    return codec(head.compression).decompress(packed, DECOMPRESSED_BYTES_MAX)
 
 
 def gap(base_offset: int, end_offset: int) -> bytes:
@@ -454,8 +492,7 @@ def decode(batch: bytes, *, from_offset: int = 0) -> list[StoredRecord]:
         return []
     data, start = batch, HEADER_BYTES
     if head.attributes & _CODEC_BITS:
-        packed = memoryview(batch)[HEADER_BYTES:]
-        data, start = codec(head.compression).decompress(packed, DECOMPRESSED_BYTES_MAX), 0
+        data, start = _block(batch, head), 0
     if head.count * _RECORD_BYTES_MIN > len(data) - start:
         raise InvalidBatch(f"{head.count} records do not fit {len(data) - start} bytes")
     try:
