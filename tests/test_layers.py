@@ -29,7 +29,7 @@ class Room(NamedTuple):
     may_import: str
 
 
-LEAF: Final = "record errors limits clock definition views ranges"
+LEAF: Final = "record errors limits clock definition views ranges scram"
 PURE_LOG: Final = "log.format log.batch log.compression log.headers log.varint log.index log.facts log.dedup log.times"
 BATCH: Final = "log.batch log.headers"
 LEDGER: Final = "lenses.queue.changes lenses.queue.rows lenses.queue.wheel lenses.queue.order"
@@ -130,7 +130,7 @@ ROOMS: Final = (
 )
 
 PURE: Final = (
-    f"{PURE_LOG} record errors limits definition views ranges broker.routing"
+    f"{PURE_LOG} record errors limits definition views ranges scram broker.routing broker.sasl"
     f" {LEDGER} lenses.queue.admission lenses.queue.ledger lenses.queue.translate"
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
     " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"

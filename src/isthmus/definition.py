@@ -1,4 +1,4 @@
-"""What topics, queues and exchanges are defined to be: the nouns of the catalogue, as data.
+"""What topics, queues, exchanges and users are defined to be: the nouns of the catalogue, as data.
 
 The client declares them, the broker journals them, every door shows them. No behaviour, no defaults that depend on a
 machine.
@@ -151,6 +151,46 @@ class Binding(Struct, frozen=True, kw_only=True):
     topic: str
     key: str = ""
     namespace: str = DEFAULT_NAMESPACE
+
+
+# ---- users ---------------------------------------------------------------------------------------------------------
+
+Operation = Literal["create", "alter", "remove", "describe", "publish", "read", "consume", "commit", "administer"]
+"""What somebody may be allowed to do with topics, queues, exchanges and groups; docs/security.md says what each is."""
+
+ScramMechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+class ScramCredential(Struct, frozen=True, kw_only=True):
+    """What is kept of a password for one mechanism: it proves who knows the password and does not tell it."""
+
+    mechanism: ScramMechanism
+    salt: bytes
+    iterations: int
+    stored_key: bytes
+    server_key: bytes
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """These operations on everything whose name fits `pattern`, in which `*` stands for any text and nothing else is
+    special. Nothing is ever taken away by a grant.
+    """
+
+    operations: tuple[Operation, ...]
+    pattern: str
+
+
+class UserDefinition(Struct, frozen=True, kw_only=True):
+    """A user as it is asked for.
+
+    `scrams` are the credentials, one a mechanism: none for a user that has a certificate only, None to keep those that
+    there are. An `admin` may do everything, whatever the grants say.
+    """
+
+    name: str
+    scrams: tuple[ScramCredential, ...] | None = None
+    admin: bool = False
+    grants: tuple[Grant, ...] = ()
 
 
 def check_name(name: str) -> str:

@@ -48,6 +48,14 @@ class UnknownGroup(RequestError):
         self.name = name
 
 
+class UnknownUser(RequestError):
+    """No user of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no user {name!r}; `isthmus user ls` lists what there is")
+        self.name = name
+
+
 class UnknownExchange(RequestError):
     """No exchange of that name."""
 

@@ -195,6 +195,29 @@ DEDUP_ID_BYTES_MAX: Final = 255
 REASON_BYTES_MAX: Final = 8 * KIB
 """Bytes of a dead letter's reason and of its traceback, each; longer text is cut at the front."""
 
+# ---- access ------------------------------------------------------------------------------------------------------
+
+USERS_MAX: Final = 10_000
+GRANTS_MAX: Final = 256
+"""Users of a broker, and grants of one user."""
+
+DECISIONS_KEPT_MAX: Final = 1_024
+"""Decisions on one user's rights that are kept, by operation and name."""
+
+SASL_BYTES_MAX: Final = 4 * KIB
+"""Bytes of one message of a login."""
+
+PASSWORD_BYTES_MAX: Final = 1 * KIB
+"""Bytes of a password in UTF-8."""
+
+SCRAM_ITERATIONS: Final = 4_096
+SCRAM_ITERATIONS_MAX: Final = 16_384
+"""Rounds of the hash that is kept of a password, and the most that are accepted; the first is also the least."""
+
+SCRAM_SALT_BYTES: Final = 16
+SCRAM_SALT_BYTES_MAX: Final = 128
+"""Bytes of a salt that is made here, and of one that somebody else has made; 8 are the least."""
+
 # ---- client ------------------------------------------------------------------------------------------------------
 
 LINGER_MS: Final = 5

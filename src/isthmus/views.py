@@ -5,7 +5,7 @@ Views are snapshots of applied state; nothing here can be changed to change a br
 
 from msgspec import Struct
 
-from isthmus.definition import QueueConfig, TopicConfig
+from isthmus.definition import Grant, QueueConfig, TopicConfig
 from isthmus.record import StoredRecord
 
 
@@ -121,3 +121,16 @@ class LifeStep(Struct, frozen=True, kw_only=True):
     what: str
     who: str
     detail: str
+
+
+class UserView(Struct, frozen=True, kw_only=True):
+    """A user, without what is kept of its password: `mechanisms` are the logins that it can use, none for a user that
+    has a certificate only.
+    """
+
+    name: str
+    id: int
+    admin: bool
+    mechanisms: tuple[str, ...]
+    grants: tuple[Grant, ...]
+    created_ms: int

@@ -31,6 +31,7 @@ FOR_NOBODY: Final = {
     "record_at": "for the parts behind the door",
     "member": "acts in a group that was given for a session",
     "bury": "adds to a unit of the holder",
+    "make": "for the parts behind the door, which have checked",
     "quiet": "waits, gives nothing",
     "forget_group": "for housekeeping, and for whoever has checked",
 }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from isthmus import scram
 from isthmus.cli.log_dump import Dump, Filter, Row, fact_row, parse_partition, row_text
 from isthmus.cli.log_walk import Names, Store
 from isthmus.errors import InvalidArgument
@@ -116,6 +117,15 @@ def test_control_characters_of_others_stay_text() -> None:
     text = row_text({"lsn": 8, "time_ms": 0} | fact_row(fact, Names()))
 
     assert "reason=\\x1b[2Jboo\\nnext" in text
+
+
+def test_what_is_kept_of_passwords_is_not_shown() -> None:
+    kept = scram.credentials("pencil", lambda: b"salt" * 4)
+
+    rows = [fact_row(fact, Names()) for fact in (facts.UserSet(1, "ada", kept, False, (), 0), facts.AccessSecret(b"s"))]
+
+    assert [row["fields"].get("scrams") or row["fields"]["secret"] for row in rows] == ["hidden", "hidden"]
+    assert "name=ada scrams=hidden" in row_text({"lsn": 8, "time_ms": 0} | rows[0])
 
 
 def test_an_empty_partition_is_refused() -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from isthmus.broker.access import is_near
 from isthmus.limits import ACCEPTS_BURST, ACCEPTS_PER_SECOND, STRANGER_COST_BYTES, STRANGERS_BYTES_MAX
-from isthmus.server.admission import Admission, Bucket, is_near
+from isthmus.server.admission import Admission, Bucket
 
 
 class Stranger:

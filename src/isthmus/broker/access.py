@@ -1,22 +1,31 @@
 """Who calls, what they may do and how much they may have in flight: sessions, credit, the one authoriser.
 
-Every method of the broker takes a session. Users and rules come with the server; until a user exists the process that
-holds the directory is the only principal and may do everything.
+Every operation of every door asks here, with a session, an operation and a name. Until a user exists, whoever can reach
+the broker from this machine may do everything; from then on, nobody may do what no grant says.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, Literal
+import hmac
+import ipaddress
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
+from isthmus import scram
+from isthmus.broker.users import Users
+from isthmus.definition import Operation, ScramCredential, ScramMechanism
 from isthmus.errors import AccessDenied, Closed, InvalidArgument, Overloaded
-from isthmus.limits import PENDING_BYTES_MAX
-
-Operation = Literal["create", "alter", "remove", "describe", "publish", "read", "consume", "commit", "administer"]
+from isthmus.limits import PENDING_BYTES_MAX, SCRAM_ITERATIONS, SCRAM_SALT_BYTES
 
 LOCAL: Final = "local"
-"""The principal of the process that holds the data directory."""
+"""The principal of whoever owns the data directory: the process that holds it, and others of the same system user."""
+
+ANYONE: Final = "anyone"
+"""The principal of whoever comes while there is no user. When the first one is made it may do nothing any more."""
 
 LOCAL_ID: Final = 0
+
+NONCE_BYTES: Final = 18
 
 
 class Credit:
@@ -88,10 +97,35 @@ class Session:
 
 
 class Access:
-    """The one authoriser: called by every operation of every door with principal, operation and resource."""
+    """The one authoriser: called by every operation of every door with session, operation and resource."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: Users | None = None) -> None:
+        self.users = users or Users()
+        self.insecure = False
+        """Whether the operator lets peers from other machines in while there is no user."""
         self._sessions = 0
+        self._open: dict[str, dict[Session, None]] = {}
+
+    @property
+    def guarded(self) -> bool:
+        """Whether there is a user, so that everybody has to say and prove who they are."""
+        return bool(self.users.by_name)
+
+    # ---- who it is ------------------------------------------------------------------------------------------------
+
+    def principal_of(self, *, host: str, user: str | None, trusted: bool) -> str | None:
+        """Who a peer is before it has said anything; None when it has to log in first.
+
+        The arguments are those of the same names of `Peer`: where it comes from, what its verified certificate calls
+        it, and whether it is a process of the owner.
+        """
+        if trusted:
+            return LOCAL
+        if user is not None and user in self.users.by_name:
+            return user
+        if self.guarded:
+            return None
+        return ANYONE if self.insecure or (host and is_near(host)) else None
 
     def open(self, principal: str = LOCAL, credit_bytes: int = PENDING_BYTES_MAX) -> Session:
         """A session for a principal that has proven who it is.
@@ -99,10 +133,27 @@ class Access:
         Raises:
             AccessDenied: nobody of that name.
         """
-        if principal != LOCAL:
+        found = self.users.by_name.get(principal)
+        if found is None and principal != LOCAL and (principal != ANYONE or self.guarded):
             raise AccessDenied(principal, "connect to", "this broker")
         self._sessions += 1
-        return Session(self._sessions, principal, LOCAL_ID, credit_bytes)
+        session = Session(self._sessions, principal, LOCAL_ID if found is None else found.id, credit_bytes)
+        if principal != LOCAL:
+            self._open.setdefault(principal, {})[session] = None
+            session.on_end(lambda: self._forget(session))
+        return session
+
+    def _forget(self, session: Session) -> None:
+        ours = self._open[session.principal]
+        del ours[session]
+        if not ours:
+            del self._open[session.principal]
+
+    def sessions_of(self, principal: str) -> Sequence[Session]:
+        """The sessions that are open for a principal other than `local`."""
+        return list(self._open.get(principal, ()))
+
+    # ---- what it may do -------------------------------------------------------------------------------------------
 
     def check(self, session: Session, operation: Operation, resource: str) -> None:
         """Say whether a session's principal may do that.
@@ -111,7 +162,80 @@ class Access:
             Closed: the session has ended.
             AccessDenied: it may not.
         """
+        if not self.allows(session, operation, resource):
+            if session.ended:
+                raise Closed("the session")
+            raise AccessDenied(session.principal, operation, resource)
+
+    def check_all(self, session: Session, operation: Operation, resources: Iterable[str]) -> None:
+        """The same for each of several names."""
+        for resource in resources:
+            self.check(session, operation, resource)
+
+    def check_admin(self, session: Session) -> None:
+        """Whether it may see and change who may do what.
+
+        Raises:
+            Closed, AccessDenied: see `check`. No grant is enough.
+        """
         if session.ended:
             raise Closed("the session")
-        if session.principal != LOCAL:
-            raise AccessDenied(session.principal, operation, resource)
+        rights = self.users.rights.get(session.principal)
+        user = rights is not None and rights.admin and rights.id == session.principal_id
+        if not user and not self._unguarded(session):
+            raise AccessDenied(session.principal, "administer", "users")
+
+    def allows(self, session: Session, operation: Operation, resource: str) -> bool:
+        """The same as a question, for answers that leave out what somebody may not see."""
+        if session.ended:
+            return False
+        rights = self.users.rights.get(session.principal)
+        if rights is not None and rights.id == session.principal_id:
+            return rights.allow(operation, resource)
+        return self._unguarded(session)
+
+    def allows_some(self, session: Session, operation: Operation) -> bool:
+        """Whether there is any resource with which it may do that, for operations that name none."""
+        if session.ended:
+            return False
+        rights = self.users.rights.get(session.principal)
+        if rights is not None and rights.id == session.principal_id:
+            return rights.allow_some(operation)
+        return self._unguarded(session)
+
+    def _unguarded(self, session: Session) -> bool:
+        return session.principal == LOCAL or (session.principal == ANYONE and not self.guarded)
+
+    # ---- for logins (see `sasl.Directory`) ------------------------------------------------------------------------
+
+    def scram(self, user: str, mechanism: ScramMechanism) -> ScramCredential | None:
+        """A user's credential for a mechanism; None when there is no such user, or it has none."""
+        found = self.users.by_name.get(user)
+        return next((each for each in found.scrams if each.mechanism == mechanism), None) if found else None
+
+    def decoy(self, user: str, mechanism: ScramMechanism) -> ScramCredential:
+        """What a login with an unknown name is answered with: always the same, and no password fits it."""
+        size = len(scram.hashed(mechanism, b""))
+        return ScramCredential(
+            mechanism=mechanism,
+            salt=self._derived("salt", mechanism, user)[:SCRAM_SALT_BYTES],
+            iterations=SCRAM_ITERATIONS,
+            stored_key=self._derived("stored", mechanism, user)[:size],
+            server_key=self._derived("server", mechanism, user)[:size],
+        )
+
+    def _derived(self, *what: str) -> bytes:
+        return hmac.digest(self.users.secret, "\0".join(what).encode(), "sha512")
+
+    def nonce(self) -> str:
+        """A server's part of a login's nonce."""
+        return secrets.token_urlsafe(NONCE_BYTES)
+
+
+def is_near(host: str) -> bool:
+    """Whether an address of a peer is this machine's own; a Unix socket has none and is."""
+    if not host:
+        return True
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -80,6 +80,7 @@ class Broker:
         self.journal.exporters_after.append(self.catalog.export_readers)
         self.journal.attributes_hook = self._attributes
         self.access = Access()
+        self.access.users.attach(self.journal, self.catalog.used)
         self.polls = LongPolls(clock)
         self.coordinator = Coordinator(clock)
         self.housekeeping = Housekeeping(self)
@@ -185,7 +186,7 @@ class Broker:
             raise AlreadyExists("topic", asked.name)
         fact = self._topic_fact(asked, queue=None)
         self._end_with(session, asked.lifetime, self.catalog.topics, facts.TopicRemoved(fact.id))
-        return self._make([("topic", *key)], [fact], lambda: self.catalog.topics[fact.id])
+        return self.make([("topic", *key)], [fact], lambda: self.catalog.topics[fact.id])
 
     def _end_with(self, session: Session, lifetime: definition.Lifetime, known: Container[int], *gone: Removal) -> None:
         """What is made to live as long as a session goes with it, if it is still known then."""
@@ -223,7 +224,7 @@ class Broker:
             self.clock.now_ms(),
         )
 
-    def _make(
+    def make(
         self,
         names: Sequence[Key],
         made: Sequence[facts.Fact],
@@ -283,7 +284,7 @@ class Broker:
             old.id, old.uuid, old.namespace, old.name, asked.partitions, old.placement, asked.config, old.lifetime,
             old.queue, old.created_ms,
         )  # fmt: skip
-        return self._make([("topic", old.namespace, old.name)], [fact], lambda: self.catalog.topics[old.id])
+        return self.make([("topic", old.namespace, old.name)], [fact], lambda: self.catalog.topics[old.id])
 
     def remove_topic(self, session: Session, namespace: str, name: str) -> Pending[None]:
         """Remove a topic with its records; or a queue with the topic it owns.
@@ -301,7 +302,7 @@ class Broker:
                 raise InUse("queue", name, f"queue {declared.name!r}, whose dead letters it takes")
         gone: list[facts.Fact] = [] if topic.set.queue is None else [facts.QueueRemoved(topic.set.queue)]
         gone.append(facts.TopicRemoved(topic.id))
-        return self._make([("topic", namespace, name)], gone, lambda: None)
+        return self.make([("topic", namespace, name)], gone, lambda: None)
 
     async def resolve_view(self, asked: QueueDefinition) -> tuple[int, ...]:
         """The offsets at which a view begins, one a partition of the topic that it views. Raises UnknownTopic."""
@@ -325,6 +326,7 @@ class Broker:
             AlreadyExists, UnknownTopic (the one to view), Unsupported, InvalidArgument: nothing was made.
         """
         self.access.check(session, "create", asked.name)
+        self._check_reach(session, asked)
         key = (asked.namespace, asked.name)
         if key in self.catalog.queue_names:
             raise AlreadyExists("queue", asked.name)
@@ -350,7 +352,14 @@ class Broker:
         gone = facts.QueueRemoved(queue_id), facts.TopicRemoved(topic.id)
         self._end_with(session, asked.lifetime, self.catalog.queue_sets, *gone)
         names = [("topic", *key)] + ([] if asked.view_of is None else [("topic", asked.namespace, asked.view_of)])
-        return self._make(names, [topic, fact], lambda: self.catalog.queues[queue_id])
+        return self.make(names, [topic, fact], lambda: self.catalog.queues[queue_id])
+
+    def _check_reach(self, session: Session, asked: QueueDefinition) -> None:
+        """Nobody reads a topic by viewing it, or writes to one by letting letters die, who may not do so directly."""
+        if asked.view_of is not None:
+            self.access.check(session, "read", asked.view_of)
+        if asked.config.dead is not None:
+            self.access.check(session, "publish", asked.config.dead)
 
     def _viewed(self, asked: QueueDefinition, name: str) -> Topic:
         """The topic that a queue is to view, which must live as long as the queue."""
@@ -377,6 +386,7 @@ class Broker:
             UnknownQueue, Unsupported, InvalidArgument: nothing was changed.
         """
         self.access.check(session, "alter", asked.name)
+        self._check_reach(session, asked)
         queue = self.queue(asked.namespace, asked.name)
         check_queue(asked)
         old = self.catalog.queue_sets[queue.id]
@@ -398,7 +408,7 @@ class Broker:
             topic.placement, asked.topic, topic.lifetime, topic.queue, topic.created_ms,
         )  # fmt: skip
         name = ("topic", old.namespace, old.name)
-        return self._make([name], [owned, changed], lambda: self.catalog.queues[old.id])
+        return self.make([name], [owned, changed], lambda: self.catalog.queues[old.id])
 
     def _make_queue(self, declared: facts.QueueSet) -> Queue:
         """The lens of a queue, when the catalogue learns of it; live at once unless that is in replay."""
@@ -436,18 +446,19 @@ class Broker:
             raise AlreadyExists("exchange", asked.name)
         fact = facts.ExchangeSet(self.catalog.new_id(), asked.namespace, asked.name, asked.kind, asked.lifetime)
         self._end_with(session, asked.lifetime, self.catalog.exchanges, facts.ExchangeRemoved(fact.id))
-        return self._make([("exchange", *key)], [fact], lambda: self.catalog.exchanges[fact.id])
+        return self.make([("exchange", *key)], [fact], lambda: self.catalog.exchanges[fact.id])
 
     def remove_exchange(self, session: Session, namespace: str, name: str) -> Pending[None]:
         """Remove an exchange with its bindings. Raises UnknownExchange."""
         self.access.check(session, "remove", name)
         exchange = self.catalog.exchange(namespace, name)
         gone = facts.ExchangeRemoved(exchange.set.id)
-        return self._make([("exchange", namespace, name)], [gone], lambda: None)
+        return self.make([("exchange", namespace, name)], [gone], lambda: None)
 
     def bind(self, session: Session, asked: Binding, *, unbind: bool = False) -> Pending[None]:
         """Route from an exchange to a topic, or stop that. Raises UnknownExchange, UnknownTopic, Overloaded."""
         self.access.check(session, "alter", asked.exchange)
+        self.access.check(session, "publish", asked.topic)
         exchange = self.catalog.exchange(asked.namespace, asked.exchange)
         topic = self.topic(asked.namespace, asked.topic)
         if not unbind and sum(len(each.bindings) for each in self.catalog.exchanges.values()) >= BINDINGS_MAX:
@@ -455,7 +466,7 @@ class Broker:
         make = facts.BindingRemoved if unbind else facts.BindingSet
         fact = make(exchange.set.id, topic.id, asked.key)
         name = f"{asked.exchange}\x00{asked.topic}\x00{asked.key}"
-        return self._make([("binding", asked.namespace, name)], [fact], lambda: None)
+        return self.make([("binding", asked.namespace, name)], [fact], lambda: None)
 
     # ---- publishing -----------------------------------------------------------------------------------------------
 
@@ -637,8 +648,7 @@ class Broker:
     ) -> list[Fetched]:
         """Batches from offsets; waits up to `wait_ms` for the first. Raises OffsetOutOfRange, Damaged, Overloaded."""
         for partition, _ in places:
-            topic = self.catalog.topic_of(partition.id)
-            self.access.check(session, "read", topic.name if topic is not None else "")
+            self.access.check(session, "read", self.catalog.name_of_topic(partition.id))
         return await self.polls.fetch(places, max_bytes=max_bytes, wait_ms=wait_ms)
 
     async def resolve(self, partition: Partition, start: StartAt) -> int:
@@ -697,7 +707,7 @@ class Broker:
             fact = facts.GroupSet(group.id, namespace, name, group.created_ms)
         else:
             fact = facts.GroupSet(self.catalog.new_id(), namespace, name, self.clock.now_ms(), expires)
-        return await self._make([("group", namespace, name)], [fact], lambda: self.catalog.groups[fact.id])
+        return await self.make([("group", namespace, name)], [fact], lambda: self.catalog.groups[fact.id])
 
     def member(self, group: ConsumerGroup, namespace: str, topic: str, start: StartAt) -> Member:
         """A consumer of this process in a group."""
@@ -716,6 +726,7 @@ class Broker:
     ) -> Pending[list[Placed]]:
         """Set a group's position in a partition. Raises StaleGeneration, UnknownMember, OffsetOutOfRange."""
         self.access.check(session, "commit", group.name)
+        self.access.check(session, "read", self.catalog.name_of_topic(partition.id))
         unit = self.journal.unit()
         now_ms = self.clock.now_ms()
         fact = committed(group, partition, progress, generation=generation, metadata=metadata, now_ms=now_ms)
@@ -729,6 +740,7 @@ class Broker:
     ) -> list[tuple[int, int]]:
         """Move a group without members; (partition, floor) rows. Raises UnknownGroup, GroupNotEmpty."""
         self.access.check(session, "administer", group_name)
+        self.access.check(session, "read", topic_name)
         group = self._empty_group(namespace, group_name)
         topic = self.topic(namespace, topic_name)
         unit, rows = self.journal.unit(), []
@@ -750,7 +762,7 @@ class Broker:
     def forget_group(self, group: ConsumerGroup) -> Pending[None]:
         """Remove a group that is known to be without members. Raises BeingChanged."""
         gone = facts.GroupRemoved(group.id)
-        return self._make([("group", group.namespace, group.name)], [gone], lambda: None, group.members.remove)
+        return self.make([("group", group.namespace, group.name)], [gone], lambda: None, group.members.remove)
 
     def _empty_group(self, namespace: str, name: str) -> ConsumerGroup:
         group = self.catalog.group(namespace, name)

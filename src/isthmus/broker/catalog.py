@@ -147,6 +147,11 @@ class Catalog:
         """The topic that a partition belongs to."""
         return self.topics.get(partition_id >> PARTITION_BITS)
 
+    def name_of_topic(self, partition_id: int) -> str:
+        """The name of the topic that a partition belongs to, as rights ask for it; empty when it is gone."""
+        topic = self.topic_of(partition_id)
+        return topic.name if topic is not None else ""
+
     def place_of(self, partition_id: int, offset: int) -> str:
         """How an event is named in headers and by `explain`: topic/partition/offset."""
         topic = self.topic_of(partition_id)
@@ -175,6 +180,10 @@ class Catalog:
         """An object id that was never used."""
         self.next_id += 1
         return self.next_id - 1
+
+    def used(self, object_id: int) -> None:
+        """An id was given away by somebody else, such as a user's."""
+        self.next_id = max(self.next_id, object_id + 1)
 
     # ---- applying facts -----------------------------------------------------------------------------------------
 

@@ -63,9 +63,11 @@ def commit(
 
     Raises:
         StaleGeneration, UnknownMember, FencedInstance, RebalanceInProgress: nothing was set.
-        AccessDenied: the session's principal may not commit for the group.
+        AccessDenied: the session's principal may not commit for the group, or not read one of the topics.
     """
     broker.access.check(session, "commit", group.name)
+    names = dict.fromkeys(broker.catalog.name_of_topic(fact.partition) for fact in rows)
+    broker.access.check_all(session, "read", names)
     unit = broker.journal.unit()
     for fact in rows:
         unit.fact(fact)

@@ -26,6 +26,9 @@ FLAGS: Final = (
     (form.ENTRY_COMPACTED, "compacted"),
 )
 
+HIDDEN: Final = {facts.UserSet: "scrams", facts.AccessSecret: "secret"}
+"""Fields that are not shown: dumps are sent around, and with these somebody could begin to guess passwords."""
+
 
 class Filter(Struct, frozen=True, kw_only=True):
     """Which entries are wanted; `partition` is a topic's name, `topic/index`, or a partition's id."""
@@ -179,7 +182,8 @@ class Dump:
 
 def fact_row(fact: facts.AnyFact, names: Names) -> Row:
     """A fact with its fields; ids are joined by the names that they stand for."""
-    fields: Row = {name: getattr(fact, name) for name in fact.__struct_fields__}
+    hidden = HIDDEN.get(type(fact))
+    fields: Row = {name: "hidden" if name == hidden else getattr(fact, name) for name in fact.__struct_fields__}
     tables = {"topic": names.topics, "queue": names.queues, "group": names.groups}
     named = {key: table.get(fields[key]) for key, table in tables.items() if isinstance(fields.get(key), int)}
     if isinstance(fields.get("partition"), int):

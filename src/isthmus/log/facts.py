@@ -11,7 +11,15 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from isthmus.definition import ExchangeKind, Lifetime, Placement, QueueConfig, TopicConfig
+from isthmus.definition import (
+    ExchangeKind,
+    Grant,
+    Lifetime,
+    Placement,
+    QueueConfig,
+    ScramCredential,
+    TopicConfig,
+)
 from isthmus.errors import StorageError
 
 FACT_VERSION: Final = 1
@@ -294,6 +302,32 @@ class DedupState(Fact, frozen=True, array_like=True, gc=False, tag=64):
     rows: bytes
 
 
+# ---- access -------------------------------------------------------------------------------------------------------
+
+
+class UserSet(Fact, frozen=True, array_like=True, gc=False, tag=80):
+    """A user exists, with these credentials and rights; `id` is the principal in what it publishes."""
+
+    id: int
+    name: str
+    scrams: tuple[ScramCredential, ...]
+    admin: bool
+    grants: tuple[Grant, ...]
+    created_ms: int
+
+
+class UserRemoved(Fact, frozen=True, array_like=True, gc=False, tag=81):
+    """The user is gone; its id is never used again."""
+
+    id: int
+
+
+class AccessSecret(Fact, frozen=True, array_like=True, gc=False, tag=82):
+    """What the salts are made of that logins of unknown users are answered with; made with the first user."""
+
+    secret: bytes
+
+
 AnyFact = (
     SegmentOpened
     | StoreOpened
@@ -321,6 +355,9 @@ AnyFact = (
     | Settled
     | LedgerState
     | DedupState
+    | UserSet
+    | UserRemoved
+    | AccessSecret
 )
 
 _encoder = msgspec.msgpack.Encoder()

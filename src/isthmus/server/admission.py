@@ -3,9 +3,9 @@
 It counts and decides; the driver closes. Time is an argument.
 """
 
-import ipaddress
 from typing import Final, Protocol
 
+from isthmus.broker.access import is_near
 from isthmus.limits import (
     ACCEPTS_BURST,
     ACCEPTS_PER_SECOND,
@@ -21,15 +21,6 @@ class Stranger(Protocol):
 
     def abort(self, reason: str) -> None:
         """Close it at once."""
-
-
-def is_near(host: str) -> bool:
-    """Whether an address of a peer is this machine's own; a Unix socket has none and is."""
-    if not host:
-        return True
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 class Bucket:

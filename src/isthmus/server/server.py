@@ -16,13 +16,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from isthmus.broker.access import is_near
 from isthmus.broker.broker import Broker, BrokerOptions
 from isthmus.clock import Clock, SystemClock
 from isthmus.errors import InvalidArgument
 from isthmus.limits import SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN
 from isthmus.log.journal import JournalOptions
 from isthmus.log.storage import RealStorage
-from isthmus.server.admission import Admission, is_near
+from isthmus.server.admission import Admission
 from isthmus.server.config import Address, Settings
 from isthmus.server.lag import LoopLag
 from isthmus.server.listener import Listener, bind_tcp, bind_unix
@@ -66,6 +67,7 @@ class Server:
     def __init__(self, broker: Broker, settings: Settings) -> None:
         self.broker = broker
         self.settings = settings
+        broker.access.insecure = settings.insecure
         clock: Clock = broker.clock
         admission = Admission(settings.connections_max, settings.connections_per_host_max)
         self.driver = Driver(clock, admission=admission, idle_ms=settings.idle_ms)
@@ -102,7 +104,7 @@ class Server:
         for name, address in self.settings.listeners().items():
             if name in PROTOCOLS:
                 self._listeners.append(self._listener(name, address, None))
-        check_exposure([told(each) for each in self._listeners], self.settings, guarded=False)
+        check_exposure([told(each) for each in self._listeners], self.settings, guarded=self.broker.access.guarded)
 
     def _listener(self, name: str, address: Address | None, path: Path | None) -> Listener:
         protocol = PROTOCOLS[name]

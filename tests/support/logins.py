@@ -1,0 +1,63 @@
+"""A client's side of SCRAM written from the RFC alone, and a directory of users in memory, for tests of logins."""
+
+import base64
+import hashlib
+import hmac
+
+from isthmus import scram
+from isthmus.definition import ScramCredential, ScramMechanism
+
+NAMES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
+
+
+class Book:
+    """Users with their passwords; `salt` and `server_nonce` are what a test says."""
+
+    def __init__(
+        self, passwords: dict[str, str], salt: bytes = b"salt" * 4, iterations: int = 4_096, server_nonce: str = "srv"
+    ) -> None:
+        self.users = {name: scram.credentials(text, lambda: salt, iterations) for name, text in passwords.items()}
+        self.server_nonce = server_nonce
+        self.asked: list[str] = []
+
+    def scram(self, user: str, mechanism: ScramMechanism) -> ScramCredential | None:
+        self.asked.append(user)
+        return next((each for each in self.users.get(user, ()) if each.mechanism == mechanism), None)
+
+    def decoy(self, user: str, mechanism: ScramMechanism) -> ScramCredential:
+        salt = hashlib.sha256(user.encode()).digest()[:16]
+        size = hashlib.new(NAMES[mechanism]).digest_size
+        return ScramCredential(
+            mechanism=mechanism, salt=salt, iterations=4_096, stored_key=bytes(size), server_key=bytes(size)
+        )
+
+    def nonce(self) -> str:
+        return self.server_nonce
+
+
+class ByTheBook:
+    """A client; every part of what it says can be bent."""
+
+    def __init__(self, mechanism: str, user: str, password: str, *, nonce: str = "cli", header: str = "n,,") -> None:
+        self.hash = NAMES[mechanism]
+        self.password = password
+        self.header = header
+        self.bare = f"n={user.replace('=', '=3D').replace(',', '=2C')},r={nonce}"
+        self.expected = ""
+
+    def first(self) -> bytes:
+        return f"{self.header}{self.bare}".encode()
+
+    def final(self, challenge: bytes, *, nonce: str | None = None, binding: str | None = None) -> bytes:
+        told = dict(part.split("=", 1) for part in challenge.decode().split(","))
+        binding = base64.b64encode(self.header.encode()).decode() if binding is None else binding
+        unproven = f"c={binding},r={told['r'] if nonce is None else nonce}"
+        said = f"{self.bare},{challenge.decode()},{unproven}".encode()
+        salted = hashlib.pbkdf2_hmac(self.hash, self.password.encode(), base64.b64decode(told["s"]), int(told["i"]))
+        client_key = hmac.digest(salted, b"Client Key", self.hash)
+        stored_key = hashlib.new(self.hash, client_key).digest()
+        signature = hmac.digest(stored_key, said, self.hash)
+        proof = (int.from_bytes(client_key) ^ int.from_bytes(signature)).to_bytes(len(client_key))
+        server_key = hmac.digest(salted, b"Server Key", self.hash)
+        self.expected = "v=" + base64.b64encode(hmac.digest(server_key, said, self.hash)).decode()
+        return f"{unproven},p={base64.b64encode(proof).decode()}".encode()
