@@ -30,7 +30,9 @@ class Room(NamedTuple):
 
 
 LEAF: Final = "record errors limits clock definition views ranges scram"
-PURE_LOG: Final = "log.format log.batch log.compression log.headers log.varint log.index log.facts log.dedup log.times"
+PURE_LOG: Final = (
+    "log.format log.batch log.compression log.headers log.varint log.index log.facts log.dedup log.times log.keys"
+)
 BATCH: Final = "log.batch log.headers"
 LEDGER: Final = "lenses.queue.changes lenses.queue.rows lenses.queue.wheel lenses.queue.order"
 ENGINE_PORT: Final = "engines.base"
@@ -64,10 +66,16 @@ ROOMS: Final = (
     Room("log.checkpoint", f"{LEAF} {PURE_LOG} log.storage log.journal"),
     Room(
         "log.recovery",
-        f"{LEAF} {PURE_LOG} log.storage log.scan log.segment log.commit log.promotion log.journal log.checkpoint",
+        f"{LEAF} {PURE_LOG} log.storage log.scan log.segment log.chain log.commit log.promotion log.journal"
+        " log.checkpoint",
     ),
     Room("log.retention", f"{LEAF} {PURE_LOG} log.storage log.segment log.commit log.journal log.partition"),
-    Room("log.compaction", f"{LEAF} {PURE_LOG} log.storage log.segment log.journal log.partition log.retention"),
+    Room("log.chain", f"{LEAF} log.segment"),
+    Room("log.rewrite", f"{LEAF} {PURE_LOG} log.storage log.scan log.segment"),
+    Room(
+        "log.compaction",
+        f"{LEAF} {PURE_LOG} log.storage log.segment log.commit log.journal log.partition log.retention log.rewrite",
+    ),
     # Two lenses, which never see each other; what decides is pure and sees the leaf only.
     Room("lenses.stream.membership lenses.stream.assignor lenses.queue.changes", LEAF),
     Room("lenses.queue.rows lenses.queue.wheel lenses.queue.order", LEAF),

@@ -115,6 +115,37 @@ CLOCK_STEADY_MS: Final = 600_000
 SEGMENT_TIMES_MAX: Final = 4_096
 """Points in time that a segment remembers of when its groups were appended."""
 
+COMPACT_DEAD_SHARE: Final = 0.5
+"""A segment is copied when this share of its bytes is dead: then space comes back at least as fast as it is written."""
+
+COMPACT_SMALL_SHARE: Final = 8
+COMPACT_SMALL_FILES: Final = 8
+"""Compacted files below this part of a segment are joined when so many are neighbours."""
+
+COMPACT_DIRTY_BYTES_MIN: Final = 1 * MIB
+"""New bytes of a partition below which compaction by key does not look at it by itself."""
+
+COMPACT_KEYS_MAX: Final = 250_000
+"""Keys held at once while the newest of each is looked for (about 200 bytes each); for more it reads several times."""
+
+COMPACT_MARKS_MAX: Final = 32 * MIB
+"""Bytes of marks on offsets that one pass over a partition makes; what is beyond stays until the next."""
+
+COMPACT_STEP_BYTES: Final = 256 * KIB
+"""What one step on a work thread reads, so that readers and publishers are not held up."""
+
+COMPACT_REST_SHARE: Final = 3
+"""After a step compaction rests this many times as long as the step took."""
+
+COMPACT_LOOK_MS: Final = 15_000
+"""How often housekeeping looks whether something is to be compacted."""
+
+COMPACT_LOOK_SEGMENTS: Final = 64
+"""Segments that one such look goes through; the next goes on behind them."""
+
+COMPACT_HORIZON_MS: Final = 3_600_000
+"""Entries share a group of a compacted file when they were appended within this time: ages are exact to as much."""
+
 # ---- reading -----------------------------------------------------------------------------------------------------
 
 FETCH_BYTES_MAX: Final = 8 * MIB

@@ -12,15 +12,18 @@ from isthmus.broker.broker import Broker
 from isthmus.broker.member import Member, Row
 from isthmus.errors import InvariantError, StorageError
 from isthmus.lenses.queue.queue import Dead, Queue
-from isthmus.log import checkpoint, commit, facts, index, recovery, retention, storage
+from isthmus.log import checkpoint, commit, compaction, facts, index, recovery, retention, storage
 from isthmus.log import format as form
 from isthmus.log.commit import Writer
 from isthmus.log.journal import Journal
+from isthmus.log.keys import KeyScan
 from isthmus.log.recovery import Recovery
+from isthmus.log.rewrite import Copy
 from isthmus.log.scan import GroupReader
 from isthmus.log.segment import Segment
 from isthmus.log.storage import Storage, write_all
 from isthmus.log.unit import Unit
+from isthmus.record import StoredRecord
 from support import broker_scenarios, broker_world
 from support.broker_world import BrokerWorld
 from support.crash import crash_everywhere
@@ -179,6 +182,33 @@ def unlink_before_the_fact_is_durable(planted: pytest.MonkeyPatch) -> None:
     planted.setattr(retention, "remove", remove)
 
 
+def let_a_copy_count_that_was_not_synced(planted: pytest.MonkeyPatch) -> None:
+    planted.setattr(Copy, "_sync", staticmethod(lambda _file: None))
+
+
+def unlink_sources_before_the_copy_counts(planted: pytest.MonkeyPatch) -> None:
+    change_hands = compaction._Pass._change_hands
+
+    async def early(self: compaction._Pass, copy: Copy) -> None:
+        self._unlink(copy.sources)
+        await change_hands(self, copy)
+
+    planted.setattr(compaction._Pass, "_change_hands", early)
+
+
+def copy_what_no_checkpoint_covers(planted: pytest.MonkeyPatch) -> None:
+    planted.setattr(Journal, "covered_lsn", property(lambda self: self.segments[-1].first_lsn))
+
+
+def keep_the_oldest_of_each_key(planted: pytest.MonkeyPatch) -> None:
+    batch = KeyScan.batch
+
+    def backwards(self: KeyScan, records: Sequence[StoredRecord], delete_horizon_ms: int | None) -> None:
+        batch(self, records[::-1], delete_horizon_ms)
+
+    planted.setattr(KeyScan, "batch", backwards)
+
+
 def take_a_checkpoint_of_what_is_only_written(planted: pytest.MonkeyPatch) -> None:
     async def flush(_self: Journal) -> None:
         pass
@@ -298,6 +328,10 @@ CAUGHT_BY_CRASHES: Final[dict[Plant, tuple[str, ...]]] = {
     rename_without_syncing_the_file: ("checkpoints",),
     unlink_before_the_checkpoints_cover: ("trimming_and_removal",),
     unlink_before_the_fact_is_durable: ("trimming_and_removal",),
+    let_a_copy_count_that_was_not_synced: ("compacting_by_key",),
+    unlink_sources_before_the_copy_counts: ("compacting", "compacting_by_key"),
+    copy_what_no_checkpoint_covers: ("compacting",),
+    keep_the_oldest_of_each_key: ("compacting_by_key",),
     take_a_checkpoint_of_what_is_only_written: ("checkpoints",),
     keep_one_checkpoint_and_remove_it_first: ("trimming_and_removal",),
     split_a_unit_over_two_groups: ("many_units_in_one_group", "fan_out", "checkpoints"),

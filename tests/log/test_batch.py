@@ -338,6 +338,19 @@ def test_a_rebuilt_batch_keeps_all_but_the_records_that_went(
     assert after.transactional
 
 
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_delete_horizon_takes_the_place_of_the_base_timestamp_and_no_record_sees_it(compression: str) -> None:
+    batch = encode(FOUR, now_ms=NOW_MS, base_offset=3, compression=compression)
+
+    marked = rebuild(batch, decode(batch), NOW_MS + 500)
+    fewer = rebuild(marked, decode(marked)[1:])
+
+    assert header(batch).delete_horizon_ms is None
+    assert decode(marked) == decode(batch)
+    assert decode(fewer) == decode(batch)[1:]
+    assert header(marked).delete_horizon_ms == header(fewer).delete_horizon_ms == NOW_MS + 500
+
+
 def test_a_batch_rebuilt_of_all_its_records_is_the_same() -> None:
     batch = bytes.fromhex(KAFKA_NONE)
 

@@ -8,7 +8,7 @@ from isthmus.log import batch as batches
 from isthmus.log import checkpoint
 from isthmus.log import format as form
 from isthmus.log.index import IndexInvalid, Row
-from isthmus.log.segment import Segment, row_flags, row_length
+from isthmus.log.segment import FileName, Segment, compacted_stem, file_name_of, row_flags, row_length
 from support.log_world import KIB, SMALL, Store, batch_of
 from support.opened import P0, P1, opened
 from support.stores import cut, flip
@@ -211,3 +211,35 @@ async def test_a_segment_is_removed_with_its_sidecar_and_removing_it_again_is_ha
     assert not store.journal.storage.exists(segment.index_name)
     with pytest.raises(FileNotFoundError):
         list(segment.groups())
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("stem", "found"),
+        [
+            ("00000000000000000008", FileName(8, None, 0)),
+            (compacted_stem(8, 16, 3), FileName(8, 16, 3)),
+            ("00000000000000000008-00000000000000000016.1", FileName(8, 16, 1)),
+        ],
+    )
+    def test_a_name_tells_the_range_and_the_generation(self, stem: str, found: FileName) -> None:
+        assert file_name_of(stem) == found
+
+    @pytest.mark.parametrize(
+        "stem",
+        [
+            "",
+            "8",
+            "0000000000000000000x",
+            "00000000000000000008-",
+            "00000000000000000008-00000000000000000016",
+            "00000000000000000008-00000000000000000016.",
+            "00000000000000000008-00000000000000000016.0",
+            "00000000000000000008-00000000000000000016.01",
+            "00000000000000000008-00000000000000000016.-1",
+            "00000000000000000008-16.1",
+            "0000000000000000000\u0668",
+        ],
+    )
+    def test_any_other_name_is_none(self, stem: str) -> None:
+        assert file_name_of(stem) is None

@@ -12,7 +12,7 @@ from typing import Final
 from isthmus.errors import StorageFull
 from isthmus.log import retention
 from support.faulty_storage import Effect, Fault
-from support.log_world import Commit, Drop, JournalWorld, Make, Op, Trim, pid
+from support.log_world import KEPT_BY_KEY, Commit, Drop, JournalWorld, Make, Op, Trim, pid
 from support.sim_storage import Variant
 
 Scenario = Callable[[JournalWorld], Awaitable[None]]
@@ -21,6 +21,9 @@ A: Final = pid(1)
 B: Final = pid(1, 1)
 W: Final = pid(2)
 """Two partitions that sync, and one of level `written`."""
+
+K: Final = pid(KEPT_BY_KEY)
+"""One that is kept by key."""
 
 
 async def begin(world: JournalWorld) -> None:
@@ -136,6 +139,73 @@ async def trimming_and_removal(world: JournalWorld) -> None:
     await clean(world)
     await fill(world, A, units=2)
     await world.close()
+
+
+async def compacting(world: JournalWorld) -> None:
+    """Old records of one partition hold segments of which the rest is dead; copies are copied again."""
+    await begin(world)
+    for round_ in range(3):
+        await world.put(world.append(A, size=300))
+        await fill(world, B, W, units=18)
+        for key in (B, W):
+            await world.put(Trim(key, world.journal.partitions[key].high_watermark))
+        await world.checkpoint()
+        await world.checkpoint()
+        await world.put(world.append(A, B), Commit(1, round_))
+        await fill(world, B, W, units=9)
+        for key in (B, W):
+            await world.put(Trim(key, world.journal.partitions[key].high_watermark))
+        await world.compact()
+    await world.reopen()
+    await world.put(Trim(A, 4))
+    await world.checkpoint()
+    await world.checkpoint()
+    await clean(world)
+    await world.compact()
+    await fill(world, A, units=2)
+    await world.close()
+
+
+async def compacting_by_key(world: JournalWorld) -> None:
+    await begin(world)
+    await world.put(Make(KEPT_BY_KEY, 1, "fsync"))
+    for round_ in range(3):
+        for at in range(12):
+            await world.put(world.set(K, f"a{at % 3}", f"b{at}", f"a{at % 3}", size=200), world.append(A, size=80))
+            await world.put(world.append(B, size=400))
+        await world.put(Trim(B, world.journal.partitions[B].high_watermark))
+        await world.checkpoint()
+        await world.checkpoint()
+        await world.compact()
+        if round_:
+            world.kill()
+            await world.open()
+    await world.put(world.set(K, "a0", "c"), Commit(1, 1))
+    await world.close()
+
+
+async def compacting_between_lives(world: JournalWorld) -> None:
+    """A power cut and kills with copies on the disk, and a disk that is full while one is written."""
+    await begin(world)
+    await world.put(Make(KEPT_BY_KEY, 1, "fsync"))
+    for round_ in range(3):
+        for at in range(8):
+            await world.put(world.set(K, f"a{at % 2}", size=900), world.append(A, size=40))
+        await world.put(world.append(W, size=300))
+        await world.checkpoint()
+        await world.checkpoint()
+        world.storage.arm(Fault(1, code=errno.ENOSPC, ops=frozenset({"pwrite"})))
+        with contextlib.suppress(OSError):
+            await world.compact()
+        world.storage.arm(None)
+        await world.compact()
+        if round_:
+            world.kill()
+        else:
+            world.power_cut(Variant.SUBSET, seed=4)
+        await world.open()
+    await fill(world, A, W, units=2)
+    await world.reopen()
 
 
 async def sealing_what_is_dead(world: JournalWorld) -> None:
@@ -331,6 +401,8 @@ async def _checkpoint(world: JournalWorld, _rng: random.Random, _step: int) -> N
 
 async def _clean(world: JournalWorld, rng: random.Random, _step: int) -> None:
     if rng.random() < 0.5:
+        await world.compact()
+    if rng.random() < 0.5:
         await retention.seal_dead_active(world.journal)
     await clean(world)
 
@@ -362,6 +434,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         checkpoints,
         checkpoints_between_rolls,
         trimming_and_removal,
+        compacting,
+        compacting_by_key,
+        compacting_between_lives,
         sealing_what_is_dead,
         units_larger_than_a_segment,
         stopping_and_opening,

@@ -23,6 +23,7 @@ from isthmus.definition import Level, TopicConfig
 from isthmus.errors import InvalidBatch, StorageError
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, commit, facts
+from isthmus.log.compaction import Compacted, Compaction
 from isthmus.log.journal import Journal, JournalOptions, Orphan, Pending, Placed
 from isthmus.log.partition import BatchAt, Partition
 from isthmus.log.recovery import OpenReport, open_journal
@@ -34,6 +35,9 @@ from support.sim_storage import SimStorage, Variant
 KIB: Final = 1024
 SMALL: Final = JournalOptions(segment_bytes=8 * KIB, tail_cache_bytes=2 * KIB)
 """Small segments, so that a few records roll; a small cache, so that most reads see the file."""
+
+KEPT_BY_KEY: Final = 9
+"""The topic that compaction goes through by key; the key of a record is what stands before "=" in its value."""
 
 GROUP: Final = 1
 """The consumer group whose positions stand for any state that is not a record."""
@@ -90,7 +94,13 @@ def pid(topic: int, index: int = 0) -> int:
 
 def batch_of(values: Sequence[bytes], now_ms: int = 1) -> bytes:
     """A batch of records with these values."""
-    return batches.encode([Record(value) for value in values], now_ms=now_ms)
+    return batches.encode([Record(value, key_of(value)) for value in values], now_ms=now_ms)
+
+
+def key_of(value: bytes) -> bytes | None:
+    """The key of a record with that value."""
+    key, equals, _ = value.partition(b"=")
+    return key if equals else None
 
 
 # ---- the model ----------------------------------------------------------------------------------------------------
@@ -444,6 +454,10 @@ class JournalWorld:
         """New values for the partitions."""
         return Append(partitions, tuple(self.value(size) for _ in range(count)))
 
+    def set(self, partition: int, *keys: str, size: int = 40) -> Append:
+        """New values under these keys."""
+        return Append((partition,), tuple(f"{key}=".encode() + self.value(size) for key in keys))
+
     def put(self, *ops: Op) -> Pending[list[Placed]]:
         """Submit a unit; note what was attempted, and what is promised when it is."""
         self.mark(Attempted(ops))
@@ -494,6 +508,13 @@ class JournalWorld:
         """Take a checkpoint."""
         await checkpoint.take(self.journal)
 
+    async def compact(self) -> Compacted:
+        """Have everything compacted that the checkpoints cover."""
+        kept = [
+            (one, TopicConfig(compact=True)) for key, one in self.journal.partitions.items() if key >> 16 == KEPT_BY_KEY
+        ]
+        return await Compaction(self.journal, self.clock).once(kept, force=True)
+
     async def idle(self) -> None:
         """Let the idle marker come."""
         await self.clock.advance(200)
@@ -519,8 +540,22 @@ async def check_outcome(store: Store, history: History) -> int:
         start = model.starts[key]
         expected = [(offset, value) for offset, value in enumerate(values) if offset >= start]
         got = await store.values(key)
+        if key >> 16 == KEPT_BY_KEY:
+            check_kept_by_key(key, got, expected)
+            continue
         assert got == expected, f"I2, I3: partition {key} holds {got[:5]}... where {expected[:5]}... was sent"
     return units
+
+
+def check_kept_by_key(
+    partition: int, got: Sequence[tuple[int, bytes | None]], sent: Sequence[tuple[int, bytes | None]]
+) -> None:
+    """Of a topic that is kept by key the newest of each key is there, and nothing that was not sent."""
+    assert set(got) <= set(sent), f"I2, I3: partition {partition} holds {set(got) - set(sent)} that nobody sent"
+    newest = {key_of(value): (offset, value) for offset, value in sent if value is not None}
+    missing = set(newest.values()) - set(got)
+    assert not missing, f"I1: partition {partition} lost {missing}, the newest of their keys"
+    assert [offset for offset, _ in got] == sorted({offset for offset, _ in got}), f"I3: {got} is out of order"
 
 
 def check_files(store: Store) -> None:

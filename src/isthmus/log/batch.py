@@ -64,6 +64,7 @@ _CODEC_BITS: Final = 0x07
 _LOG_APPEND_TIME: Final = 0x08
 _TRANSACTIONAL: Final = 0x10
 _CONTROL: Final = 0x20
+_DELETE_HORIZON: Final = 0x40
 
 _MAGIC: Final = 2
 _LENGTH_END: Final = 12
@@ -117,6 +118,11 @@ class BatchHeader(Struct, frozen=True, gc=False):
     def log_append_time(self) -> bool:
         """Whether every record bears the max timestamp, which a broker set, instead of its producer's time."""
         return bool(self.attributes & _LOG_APPEND_TIME)
+
+    @property
+    def delete_horizon_ms(self) -> int | None:
+        """From when on compaction may drop the batch's tombstones; None until it has seen them."""
+        return self.base_timestamp_ms if self.attributes & _DELETE_HORIZON else None
 
     @property
     def transactional(self) -> bool:
@@ -288,16 +294,18 @@ def _checked_offset(base_offset: int) -> int:
     raise InvalidArgument("base_offset", f"{base_offset} is outside 0 to {BASE_OFFSET_MAX}")
 
 
-def rebuild(batch: bytes, records: Sequence[StoredRecord]) -> bytes:
+def rebuild(batch: bytes, records: Sequence[StoredRecord], delete_horizon_ms: int | None = None) -> bytes:
     """The batch with fewer of its records: what compaction by key leaves.
 
-    Base offset, last offset delta, leader epoch, producer fields, base timestamp and attributes stay; the max timestamp
-    becomes that of the records, unless it is a log append time or no record is left. A batch without records keeps no
-    codec either: it ends behind its header, and not every reader would try to expand nothing.
+    Base offset, last offset delta, leader epoch, producer fields, base timestamp and attributes stay (a delete horizon
+    takes the place of the base timestamp, and the records keep their own; KIP-534); the max timestamp becomes that of
+    the records, unless it is a log append time or no record is left. A batch without records keeps no codec either: it
+    ends behind its header, and not every reader would try to expand nothing.
 
     Args:
         batch: as stored.
         records: of `decode(batch)`, in order; may be empty.
+        delete_horizon_ms: from when on tombstones among them may be dropped, if that is to be noted now.
 
     Raises:
         InvalidArgument: offsets that do not rise within the batch's own, or a control batch, which compaction drops
@@ -308,6 +316,8 @@ def rebuild(batch: bytes, records: Sequence[StoredRecord]) -> bytes:
     head = check(batch)
     if head.control:
         raise InvalidArgument("batch", "a control batch has no records to choose from; keep it as it is")
+    if delete_horizon_ms is not None:
+        head = replace(head, attributes=head.attributes | _DELETE_HORIZON, base_timestamp_ms=delete_horizon_ms)
     parts: list[bytes] = []
     last = head.base_offset - 1
     for record in records:

@@ -79,7 +79,8 @@ class LossAccepted(Fact, frozen=True, array_like=True, gc=False, tag=5):
 
 class PartitionState(Fact, frozen=True, array_like=True, gc=False, tag=6):
     """All that the log knows of a partition, for checkpoints: `epochs` are (epoch, first offset) rows, `producers`
-    are (id, epoch, ((first sequence, last sequence, base offset), ...)) rows.
+    are (id, epoch, ((first sequence, last sequence, base offset), ...)) rows. Compaction by key has been through all
+    below `cleaned`, and left `clean_bytes` of the `bytes`.
     """
 
     partition: int
@@ -88,6 +89,8 @@ class PartitionState(Fact, frozen=True, array_like=True, gc=False, tag=6):
     epochs: Ranges
     producers: tuple[tuple[int, int, tuple[tuple[int, int, int], ...]], ...] = ()
     bytes: int = 0
+    cleaned: int = 0
+    clean_bytes: int = 0
 
 
 class Trimmed(Fact, frozen=True, array_like=True, gc=False, tag=7):

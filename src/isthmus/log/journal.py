@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from isthmus import limits
 from isthmus.clock import Clock
@@ -99,6 +99,7 @@ class Journal:
         self.partitions: dict[int, Partition] = {}
         self.segments: list[Segment] = []
         self.removed: list[tuple[int, int]] = []
+        self.swaps: dict[str, facts.Swap] = {}
         self.accepted: list[facts.LossAccepted] = []
         self.checkpoints: list[int] = []
         self.checkpoint_bytes = 0
@@ -132,11 +133,13 @@ class Journal:
         self._last_commit_ms = 0
         self._roomless: list[asyncio.Future[object]] = []
         self._background: set[asyncio.Task[Exception | None]] = set()
+        self._at_work: set[asyncio.Future[Any]] = set()
         self._stopping: asyncio.Future[None] | None = None
         self._asked_for_room = False
         self.register(facts.PartitionState, self._apply_partition_state)
         self.register(facts.Trimmed, self._apply_trim)
         self.register(facts.SegmentsRemoved, self._apply_segments_removed)
+        self.register(facts.Swap, self._apply_swap)
         self.register(facts.LossAccepted, self._apply_loss)
         self.register(facts.StoreOpened, self._apply_opened)
         self.register(facts.StoreClosed, self._apply_closed)
@@ -161,6 +164,16 @@ class Journal:
         if gone is not None:
             gone.wake()
 
+    def log_start(self, partition_id: int) -> int | None:
+        """Below it a partition's records are dead; None when it is gone."""
+        partition = self.partitions.get(partition_id)
+        return None if partition is None else partition.log_start
+
+    @property
+    def covered_lsn(self) -> int:
+        """What is below it no opening replays, whichever checkpoint it uses."""
+        return min(self.checkpoints[-2:]) if len(self.checkpoints) > 1 else 0
+
     def names_of(self, partition_ids: Iterable[int]) -> Names:
         """What the sidecars say of partitions: namespace, topic, index and uuid."""
         hook = self.names_hook
@@ -178,7 +191,20 @@ class Journal:
         if self.storage.inline:
             return work()
         with self.clock.busy("work for the journal"):
-            return await asyncio.get_running_loop().run_in_executor(self.work, work)
+            at_work = asyncio.get_running_loop().run_in_executor(self.work, work)
+            self._at_work.add(at_work)
+            at_work.add_done_callback(self._at_work.discard)
+            return await at_work
+
+    async def quiesce(self) -> None:
+        """Wait for all that is at work now: then nobody uses what was taken out of the journal before."""
+        if self._at_work:
+            await asyncio.wait(tuple(self._at_work))
+
+    def take_place(self, target: Segment, sources: Sequence[Segment]) -> None:
+        """A compacted segment takes the place of its sources, which readers at work may go on reading."""
+        at = self.segments.index(sources[0])
+        self.segments = [*self.segments[:at], target, *self.segments[at + len(sources) :]]
 
     def checkpointed(self, applied_lsn: int, size: int) -> None:
         """A checkpoint is durable; called by `checkpoint.take`."""
@@ -211,6 +237,7 @@ class Journal:
             yield from export()
         yield facts.StoreOpened(self.epoch, self.boot_id, self.time_ms)
         yield facts.SegmentsRemoved(tuple(self.removed))
+        yield from list(self.swaps.values())
         yield from self.accepted
 
     def forget(self) -> None:
@@ -233,6 +260,15 @@ class Journal:
 
     def _apply_segments_removed(self, fact: facts.SegmentsRemoved, _lsn: int) -> None:
         self.removed = merge_ranges([*self.removed, *fact.ranges])
+        gone = [swap.target for swap in self.swaps.values() if is_within((swap.first_lsn, swap.end_lsn), self.removed)]
+        for target in gone:
+            del self.swaps[target]
+
+    def _apply_swap(self, fact: facts.Swap, _lsn: int) -> None:
+        for source in fact.sources:
+            self.swaps.pop(source, None)
+        if not is_within((fact.first_lsn, fact.end_lsn), self.removed):
+            self.swaps[fact.target] = fact
 
     def _apply_loss(self, fact: facts.LossAccepted, _lsn: int) -> None:
         if fact not in self.accepted:
@@ -609,6 +645,11 @@ def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         elif start < end:
             merged.append((start, end))
     return merged
+
+
+def is_within(whole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> bool:
+    """Whether one of some disjoint ranges covers a range."""
+    return any(start <= whole[0] and whole[1] <= end for start, end in ranges)
 
 
 _journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()

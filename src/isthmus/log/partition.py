@@ -73,7 +73,8 @@ class Partition:
     """One partition of a topic; see the module text.
 
     `next_offset` is reserved state (what the next batch gets); `log_start` and `high_watermark` are applied state
-    (what readers see). The stable offset equals the high watermark until transactions exist.
+    (what readers see). The stable offset equals the high watermark until transactions exist. `bytes` is an estimate of
+    what it takes; compaction by key has been through all below `cleaned`, and left `clean_bytes` of them.
 
     Invariants:
         P1: log_start <= high_watermark <= next_offset.
@@ -84,6 +85,8 @@ class Partition:
         "_journal",
         "_watchers",
         "bytes",
+        "clean_bytes",
+        "cleaned",
         "epochs",
         "high_watermark",
         "hint_lsn",
@@ -104,6 +107,8 @@ class Partition:
         self.epochs: list[tuple[int, int]] = []
         self.producers: ProducerTable | None = None
         self.bytes = 0
+        self.cleaned = 0
+        self.clean_bytes = 0
         self.hint_lsn = 0
         self._watchers: list[Callable[[], None]] | None = None
 
@@ -187,6 +192,7 @@ class Partition:
         self.promote(log_start, 0)
         left = self.high_watermark - log_start
         self.bytes = self.bytes * left // before if before > 0 else 0
+        self.clean_bytes = min(self.clean_bytes, self.bytes)
 
     def apply_state(self, state: facts.PartitionState) -> None:
         """Take over a checkpoint's row, or a change of epochs; in replay it may be older than what is known."""
@@ -195,6 +201,8 @@ class Partition:
         self.log_start = state.log_start
         self.promote(state.next_offset, 0)
         self.epochs, self.bytes = list(state.epochs), state.bytes
+        if state.cleaned >= self.cleaned:
+            self.cleaned, self.clean_bytes = state.cleaned, min(state.clean_bytes, state.bytes)
         self.producers = ProducerTable.restore(state.producers) if state.producers else None
 
     def state(self, epochs: Iterable[tuple[int, int]] | None = None) -> facts.PartitionState:
@@ -206,7 +214,14 @@ class Partition:
             epochs=tuple(self.epochs if epochs is None else epochs),
             producers=self.producers.rows() if self.producers is not None else (),
             bytes=self.bytes,
+            cleaned=self.cleaned,
+            clean_bytes=self.clean_bytes,
         )
+
+    def compacted(self, cleaned: int, left_bytes: int, removed_bytes: int) -> None:
+        """Compaction by key has been through all below `cleaned`, left so many bytes there and removed some."""
+        self.bytes = max(0, self.bytes - removed_bytes)
+        self.cleaned, self.clean_bytes = max(self.cleaned, cleaned), min(left_bytes, self.bytes)
 
     # ---- reading ------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ import msgspec
 from isthmus.errors import FormatTooNew, NotAStore
 from isthmus.limits import IDLE_MARKER_MS, KIB, MIB, REASON_BYTES_MAX
 from isthmus.log import batch as batches
-from isthmus.log import checkpoint, commit, facts
+from isthmus.log import chain, checkpoint, commit, facts
 from isthmus.log import format as form
 from isthmus.log.index import IndexInvalid
 from isthmus.log.journal import Journal, Orphan, Unit, merge_ranges
@@ -31,7 +31,7 @@ from isthmus.log.promotion import Promotion
 from isthmus.log.scan import READ_BYTES
 from isthmus.log.scan import Group as Group
 from isthmus.log.scan import GroupReader as GroupReader
-from isthmus.log.segment import INDEX_SUFFIX, LOG_SUFFIX, Segment
+from isthmus.log.segment import INDEX_SUFFIX, LOG_SUFFIX, FileName, Segment, compacted_stem, file_name_of
 from isthmus.log.storage import TEMPORARY_SUFFIX, File, Storage, read_all, replace, write_all
 
 FORMAT: Final = "FORMAT"
@@ -94,6 +94,8 @@ class Recovery:
         self.was_closed = True
         self.lost: list[tuple[int, int]] = []
         self.missing: list[tuple[int, int]] = []
+        self.files: list[FileName] = []
+        self.left_over: list[FileName] = []
         self.writer: commit.Writer | None = None
 
     # ---- steps --------------------------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ class Recovery:
                 stem = name.rpartition(".")[0]
                 if name.endswith(TEMPORARY_SUFFIX) or path == commit.SPARE:
                     storage.unlink(path)
-                elif not (name.endswith(suffixes) and len(stem) == 20 and stem.isascii() and stem.isdecimal()):
+                elif not name.endswith(suffixes) or not _is_named(folder, stem):
                     self._quarantine(path)
         for folder in ("", *FOLDERS):
             storage.sync_folder(folder)
@@ -243,33 +245,120 @@ class Recovery:
             applier(fact, lsn)
 
     def _list_segments(self) -> None:
-        journal = self.journal
-        stems = [
+        stems = (
             name.removesuffix(LOG_SUFFIX) for name in self.storage.list(commit.JOURNAL) if name.endswith(LOG_SUFFIX)
-        ]
-        for first_lsn in sorted(int(stem) for stem in stems if stem.isascii() and stem.isdecimal()):
-            journal.segments.append(Segment(journal, commit.segment_name(first_lsn), first_lsn, first_lsn))
-        if journal.segments:
+        )
+        self.files = [found for stem in stems if (found := file_name_of(stem)) is not None]
+        for file in self.files:
             # A segment gets its name only after everything below it was synced.
-            self.known_durable = max(self.known_durable, journal.segments[-1].first_lsn)
+            self.known_durable = max(self.known_durable, file.first_lsn, file.end_lsn or 0)
+
+    def _segment(self, file: FileName) -> Segment:
+        if file.end_lsn is None:
+            return Segment(self.journal, commit.segment_name(file.first_lsn), file.first_lsn, file.first_lsn)
+        name = f"{commit.JOURNAL}/{compacted_stem(file.first_lsn, file.end_lsn, file.generation)}{LOG_SUFFIX}"
+        swap = self.journal.swaps.get(name)
+        length = self._size_of(name) if swap is None else swap.length
+        return Segment(self.journal, name, file.first_lsn, file.end_lsn, file.generation, length)
+
+    def _size_of(self, name: str) -> int:
+        with self.journal.files.use(name) as file:
+            return file.size()
 
     # ---- the scan -----------------------------------------------------------------------------------------------
 
     def _scan(self) -> None:
-        """Go through the files in order; what must be there between and behind them, and is not, is lost."""
-        segments = self.journal.segments
-        at = 0
-        for segment, following in zip_longest(segments, segments[1:]):
-            if segment.first_lsn > at:
-                self.missing.append((at, segment.first_lsn))
-            if following is None:
-                self._scan_segment(segment, None)
-            elif not self._open_sealed(segment, following.first_lsn):
-                self._scan_segment(segment, following.first_lsn)
+        """Go through the files in order; what must be there between and behind them, and is not, is lost.
+
+        What the checkpoint does not cover comes first: only with its facts it is known which of the files below count,
+        sources of a compaction or its target.
+        """
+        tail = [self._segment(file) for file in self._tail()]
+        at = tail[0].first_lsn if tail else 0
+        for segment, following in zip_longest(tail, tail[1:]):
+            self._note_missing(at, segment)
+            if segment.generation:
+                # Its facts are gone, and no checkpoint has them.
+                self._scan_compacted(segment)
+                self.lost.append((segment.first_lsn, segment.end_lsn))
+            else:
+                self._scan_segment(segment, None if following is None else following.first_lsn)
             at = segment.end_lsn
-        if at < self.known_durable:
-            self.lost.append((at, self.known_durable))
-        self.end_lsn = at
+        marker, prev_crc = self.marker, self.prev_crc
+        below = self._scan_below(tail)
+        self.marker, self.prev_crc = marker, prev_crc
+        self.journal.segments = [*below, *tail]
+        self.end_lsn = max(at, below[-1].end_lsn if below else 0)
+        if self.end_lsn < self.known_durable:
+            self.lost.append((self.end_lsn, self.known_durable))
+
+    def _tail(self) -> list[FileName]:
+        """The files that the checkpoint does not cover whole."""
+        start = max(
+            (file.first_lsn for file in self.files if file.first_lsn <= self.applied_lsn and not file.end_lsn),
+            default=0,
+        )
+        files = [
+            file
+            for file in self.files
+            if (file.end_lsn or 0) > self.applied_lsn or (not file.end_lsn and file.first_lsn >= start)
+        ]
+        return chain.by_coverage(files, lambda file: self._size_of(commit.segment_name(file.first_lsn)))
+
+    def _scan_below(self, tail: list[Segment]) -> list[Segment]:
+        """The segments that the checkpoint covers, by their sidecars where these are good."""
+        swaps = [file_name_of(name.rpartition("/")[2].removesuffix(LOG_SUFFIX)) for name in self.journal.swaps]
+        in_tail = {(segment.first_lsn, segment.generation) for segment in tail}
+        files = [file for file in self.files if (file.first_lsn, file.generation) not in in_tail]
+        chosen, self.left_over = chain.by_swaps(files, {swap for swap in swaps if swap is not None})
+        below, at = [self._segment(file) for file in chosen], 0
+        for segment, following in zip_longest(below, [*below[1:], *tail[:1]]):
+            if segment is None:
+                break
+            self._note_missing(at, segment)
+            if segment.generation:
+                self._open_compacted(segment)
+            else:
+                until = following.first_lsn if following is not None else self.known_durable
+                if not self._open_sealed(segment, until):
+                    self._scan_segment(segment, until)
+            at = segment.end_lsn
+        if tail:
+            self._note_missing(at, tail[0])
+        return below
+
+    def _note_missing(self, at: int, segment: Segment) -> None:
+        if segment.first_lsn > at:
+            self.missing.append((at, segment.first_lsn))
+
+    def _open_compacted(self, segment: Segment) -> None:
+        """Use the sidecar of a compacted segment; who accepts losses wants to know them all."""
+        size = self._size_of(segment.name)
+        if size < segment.length:
+            self.lost.append((segment.first_lsn + size, segment.file_end))
+        if not self.accept_loss:
+            with contextlib.suppress(IndexInvalid):
+                segment.open_sidecar()
+        if not segment.sealed:
+            self._scan_compacted(segment)
+
+    def _scan_compacted(self, segment: Segment) -> None:
+        """Index a compacted segment from its own bytes; where they are damaged, what they held is lost."""
+        lsn = segment.first_lsn
+        with self.journal.files.use(segment.name) as file:
+            reader = GroupReader(file, segment.first_lsn, self.journal.checksums, segment.generation)
+            while lsn < segment.file_end:
+                for group in reader.chain(lsn, segment.file_end):
+                    segment.note_time(group.header.first_lsn, group.header.time_ms)
+                    for at, view, payload in group.entries():
+                        if view.kind == form.RECORDS:
+                            segment.add_entry(view, payload, at)
+                    self.report.scanned_bytes += group.end_lsn - lsn
+                    lsn = group.end_lsn
+                if lsn < segment.file_end:
+                    behind = (header.first_lsn for header in reader.headers_behind(lsn) if reader.at(header.first_lsn))
+                    bad, lsn = lsn, next(behind, segment.file_end)
+                    self.lost.append((bad, lsn))
 
     def _open_sealed(self, segment: Segment, following: int) -> bool:
         """Use the sidecar of a segment that the checkpoint covers whole; who accepts losses wants to know them all."""
@@ -381,6 +470,8 @@ class Recovery:
                 keep.append(segment)
             else:
                 segment.unlink()
+        for file in self.left_over:
+            self._segment(file).unlink()
         indexes = {segment.index_name for segment in keep}
         for name in storage.list(commit.JOURNAL):
             if name.endswith(INDEX_SUFFIX) and f"{commit.JOURNAL}/{name}" not in indexes:
@@ -393,7 +484,7 @@ class Recovery:
         for segment in journal.segments[:-1]:
             if not segment.sealed:
                 self._write_sidecar(segment)
-        if not journal.segments:
+        if not journal.segments or (journal.segments[-1].generation and not self.lost):
             self._open_segment()
         elif self.lost:
             self._leave_damage_behind(journal.segments[-1])
@@ -444,6 +535,9 @@ class Recovery:
         """An operator accepted the loss: the files stay as they are, and a new one begins behind the last."""
         if last.first_lsn == last.end_lsn == max(self.end_lsn, self.known_durable):
             # Accepting was cut short by a crash once before: this is the new one.
+            return
+        if last.generation:
+            self._open_segment()
             return
         with contextlib.closing(self.storage.open(last.name, write=True)) as file:
             file.sync()
@@ -509,6 +603,12 @@ class Recovery:
             for start in range(0, length, READ_BYTES):
                 write_all(target, [source.pread(min(READ_BYTES, length - start), start)], start)
             target.sync()
+
+
+def _is_named(folder: str, stem: str) -> bool:
+    """Whether a file of a folder is named as ours are; only segments are ever compacted."""
+    found = file_name_of(stem)
+    return found is not None and (found.end_lsn is None or folder == commit.JOURNAL)
 
 
 def subtract(whole: tuple[int, int], parts: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -126,10 +126,8 @@ def dead_segments(journal: Journal) -> list[Segment]:
 
 def removable(journal: Journal) -> list[Segment]:
     """Dead segments that both checkpoints cover, so that opening needs them no more, whichever of the two it uses."""
-    if len(journal.checkpoints) < 2:
-        return []
-    covered = min(journal.checkpoints[-2:])
-    return [segment for segment in dead_segments(journal) if segment.end_lsn <= covered]
+    covered = journal.covered_lsn
+    return [segment for segment in dead_segments(journal) if segment.end_lsn <= covered and not segment.busy]
 
 
 def active_is_dead(journal: Journal) -> bool:

@@ -38,10 +38,12 @@ class GroupReader:
     """Reads the groups of one segment file, in large steps.
 
     What it has read it may go on showing: for a file that is being written to, make a new one to see what is new.
+    Of a compacted file only groups of its own generation count.
     """
 
-    def __init__(self, file: File, first_lsn: int, checksums: form.Checksums) -> None:
+    def __init__(self, file: File, first_lsn: int, checksums: form.Checksums, generation: int = 0) -> None:
         self._file = file
+        self._generation = generation
         self._first_lsn = first_lsn
         self._checksums = checksums
         self._buffer = b""
@@ -61,7 +63,7 @@ class GroupReader:
         if position + form.GROUP_HEADER_BYTES > self.size:
             return None
         header = form.decode_group_header(self._checksums, self._bytes(position, form.GROUP_HEADER_BYTES), lsn)
-        if header is None or header.end_lsn - self._first_lsn > self.size:
+        if header is None or header.end_lsn - self._first_lsn > self.size or header.generation != self._generation:
             return None
         body = self._bytes(position + form.GROUP_HEADER_BYTES, header.body_length)
         if not form.verify_body(self._checksums, header, body):

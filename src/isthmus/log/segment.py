@@ -7,7 +7,7 @@ can always be rebuilt, and is when it turns out to be damaged.
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from isthmus.errors import Damaged
 from isthmus.limits import READ_AHEAD_ENTRIES
@@ -27,6 +27,37 @@ FLAG_BITS: Final = form.ALIGNMENT - 1
 
 Names = Mapping[int, tuple[str, str, int, bytes]]
 T = TypeVar("T")
+
+
+LSN_DIGITS: Final = 20
+
+
+class FileName(NamedTuple):
+    """What the name of a segment tells: the end only when it was compacted, then with its generation."""
+
+    first_lsn: int
+    end_lsn: int | None
+    generation: int
+
+
+def file_name_of(stem: str) -> FileName | None:
+    """What the name of a segment or sidecar tells, without folder and suffix; None for any other name."""
+    first, dash, rest = stem.partition("-")
+    end, dot, generation = rest.partition(".")
+    numbers = (first, end, generation) if dash and dot else (first,)
+    if not all(one.isascii() and one.isdecimal() for one in numbers):
+        return None
+    if any(len(lsn) != LSN_DIGITS for lsn in numbers[:2]):
+        return None
+    if len(numbers) == 1:
+        return None if dash else FileName(int(first), None, 0)
+    found = FileName(int(first), int(end), int(generation))
+    return found if str(found.generation) == generation and found.generation > 0 else None
+
+
+def compacted_stem(first_lsn: int, end_lsn: int, generation: int) -> str:
+    """The name of a compacted segment, without folder and suffix."""
+    return f"{first_lsn:0{LSN_DIGITS}}-{end_lsn:0{LSN_DIGITS}}.{generation}"
 
 
 def row_flags(row: Row) -> int:
@@ -76,8 +107,12 @@ class Store(Protocol):
 class Segment:
     """A file of the journal that covers the LSNs `first_lsn` to `end_lsn`, exclusive.
 
+    One that compaction wrote has a `generation`, and is shorter than the range that it owns: `length` bytes. What is
+    an LSN elsewhere is an address in it (docs/formats/journal.md, section 10).
+
     `blocker` is a partition that was seen to hold the segment, `dead` says that none does any more: what retention
-    remembers of it.
+    remembers of it. `busy` says that compaction reads it, so that it must not go; `rotten` that compaction could not
+    read it.
     """
 
     __slots__ = (
@@ -86,19 +121,29 @@ class Segment:
         "_rebuilding",
         "_times",
         "blocker",
+        "busy",
         "dead",
         "end_lsn",
         "first_lsn",
+        "generation",
+        "length",
         "name",
+        "rotten",
         "sealed",
     )
 
-    def __init__(self, journal: Store, name: str, first_lsn: int, end_lsn: int) -> None:
+    def __init__(
+        self, journal: Store, name: str, first_lsn: int, end_lsn: int, generation: int = 0, length: int = 0
+    ) -> None:
         self._journal = journal
         self.name = name
         self.first_lsn = first_lsn
         self.end_lsn = end_lsn
+        self.generation = generation
+        self.length = length
         self.sealed = False
+        self.busy = False
+        self.rotten = False
         self.blocker: int | None = None
         self.dead = False
         self._index: ActiveIndex | SealedIndex = ActiveIndex()
@@ -116,7 +161,12 @@ class Segment:
     @property
     def size_bytes(self) -> int:
         """Bytes of journal in it."""
-        return self.end_lsn - self.first_lsn
+        return self.length if self.generation else self.end_lsn - self.first_lsn
+
+    @property
+    def file_end(self) -> int:
+        """The address behind its last byte; the end LSN unless it was compacted."""
+        return self.first_lsn + self.size_bytes
 
     # ---- the index ----------------------------------------------------------------------------------------------
 
@@ -127,6 +177,11 @@ class Segment:
         if isinstance(self._index, ActiveIndex):
             packed = length | (flags & FLAG_BITS)
             self._index.add(partition, base, end, lsn - self.first_lsn, packed, max_timestamp_ms)
+
+    def add_entry(self, view: form.EntryView, batch: bytes, lsn: int) -> None:
+        """Index a records entry of a compacted segment, while it is written or scanned."""
+        if isinstance(self._index, ActiveIndex):
+            add_rows(self._index, view, batch, lsn - self.first_lsn)
 
     def note_time(self, lsn: int, time_ms: int) -> None:
         """A group with something in it was appended at a place of the active segment, live or while it is scanned."""
@@ -157,6 +212,14 @@ class Segment:
         """Ids of the partitions that have a batch in it."""
         return self._ask(lambda index: index.partitions())
 
+    def live_bytes(self, log_starts: Callable[[int], int | None]) -> int:
+        """Bytes of entries that are not wholly below the log starts of their partitions; an estimate from above.
+
+        Args:
+            log_starts: of a partition; None when it is gone.
+        """
+        return self._ask(lambda index: _live_bytes(index, log_starts))
+
     def extent(self, partition: int) -> Extent | None:
         """What it holds of a partition."""
         return self._ask(lambda index: index.directory(partition))
@@ -183,15 +246,15 @@ class Segment:
 
     def _scanned(self) -> ActiveIndex:
         index = ActiveIndex()
-        lsn = self.first_lsn
-        while lsn < self.end_lsn:
+        lsn, file_end = self.first_lsn, self.file_end
+        while lsn < file_end:
             for group in self.groups(lsn):
                 for at, view, payload in group.entries():
                     if view.kind == form.RECORDS:
                         add_rows(index, view, payload, at - self.first_lsn)
                 lsn = group.end_lsn
             bad, lsn = lsn, self._journal.given_up_until(lsn)
-            if bad == lsn < self.end_lsn:
+            if bad == lsn < file_end:
                 lost = f"{self.index_name}, and {self.name} from byte {bad - self.first_lsn} on"
                 raise Damaged(self._journal.storage.directory, [lost])
         return index
@@ -212,7 +275,7 @@ class Segment:
         """
         index = self._index
         if isinstance(index, ActiveIndex):
-            content = encode_sidecar(index, self.first_lsn, self.end_lsn, self._journal.store, names)
+            content = encode_sidecar(index, self.first_lsn, self.end_lsn, self._journal.store, names, self.generation)
             self._journal.files.forget(self.index_name)
             replace(self._journal.storage, self.index_name, content)
             # If it cannot be read back, the index in memory is as good.
@@ -230,7 +293,13 @@ class Segment:
             with journal.files.use(self.index_name) as file:
                 size = file.size()
             index = SealedIndex(
-                self._read_sidecar, size, journal.store, self.first_lsn, self.end_lsn, journal.index_cache
+                self._read_sidecar,
+                size,
+                journal.store,
+                self.first_lsn,
+                self.end_lsn,
+                journal.index_cache,
+                self.generation,
             )
         except OSError as error:
             raise IndexInvalid(f"{self.index_name}: {error}") from error
@@ -270,8 +339,8 @@ class Segment:
             FileNotFoundError: the segment was removed meanwhile.
         """
         with self._journal.files.use(self.name) as file:
-            reader = GroupReader(file, self.first_lsn, self._journal.checksums)
-            yield from reader.chain(self.first_lsn if from_lsn is None else from_lsn, self.end_lsn)
+            reader = GroupReader(file, self.first_lsn, self._journal.checksums, self.generation)
+            yield from reader.chain(self.first_lsn if from_lsn is None else from_lsn, self.file_end)
 
     def batch_at(self, partition: Partition, row: Row, *, wait: bool) -> bytes | None:
         """The batch of a row, placed for the partition; None when it is not at hand and `wait` is False.
@@ -280,7 +349,8 @@ class Segment:
             Damaged: the bytes are not what was written there.
             FileNotFoundError: the segment was removed meanwhile.
         """
-        data = self._journal.cache.get(self.first_lsn + row.position)
+        # What is kept in memory is known by where it was first written.
+        data = None if self.generation else self._journal.cache.get(self.first_lsn + row.position)
         if data is None:
             length = row_length(row)
             with self._journal.files.use(self.name) as file:
@@ -307,6 +377,19 @@ class Segment:
                 storage.unlink(name)
             # Behind it, so that a reader who was faster does not keep what has no name any more.
             self._journal.files.forget(name)
+
+
+def _live_bytes(index: ActiveIndex | SealedIndex, log_starts: Callable[[int], int | None]) -> int:
+    total = 0
+    for partition in index.partitions():
+        log_start, extent = log_starts(partition), index.directory(partition)
+        if log_start is None or extent is None or extent.end_offset <= log_start:
+            continue
+        if extent.first_offset >= log_start:
+            total += extent.entry_bytes
+        else:
+            total += sum(row_length(row) for row in index.rows(partition, log_start, extent.row_count))
+    return min(total, index.entry_bytes if isinstance(index, SealedIndex) else index.entry_bytes())
 
 
 def add_rows(index: ActiveIndex, view: form.EntryView, batch: bytes, position: int) -> None:
