@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from isthmus.clock import ManualClock
-from isthmus.definition import QueueDefinition, TopicDefinition
+from isthmus.definition import Grant, QueueDefinition, TopicDefinition, UserDefinition
 from isthmus.engines.base import Source
 from isthmus.engines.connect import open_engine
 from isthmus.engines.embedded import EmbeddedEngine
@@ -49,6 +49,19 @@ class TestNamespaces:
         assert await engine.admin.groups() == []
         with pytest.raises(UnknownTopic):
             await engine.admin.topic("theirs")
+
+
+class TestUsers:
+    async def test_are_made_changed_shown_and_removed(self, engine: EmbeddedEngine) -> None:
+        grant = Grant(operations=("read",), pattern="orders")
+        await engine.admin.create_user(UserDefinition(name="ada"))
+        await engine.admin.alter_user(UserDefinition(name="ada", grants=(grant,)))
+        shown = await engine.admin.users()
+
+        await engine.admin.remove_user("ada")
+
+        assert [(view.name, view.grants) for view in shown] == [("ada", (grant,))]
+        assert await engine.admin.users() == []
 
 
 class TestRedriving:

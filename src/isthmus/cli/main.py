@@ -59,6 +59,7 @@ SECTIONS: Final[tuple[tuple[str, dict[str, Entry]], ...]] = (
             "dlq": Entry("dlq", "dlq", "Dead letters: look, redrive, remove."),
         },
     ),
+    ("Access", {"user": Entry("user", "user_commands", "Users: who may do what; passwords.")}),
     ("Files", {"log": Entry("log", "log", "The files of a data directory: verify, dump, repair.")}),
 )
 COMMANDS: Final = {name: entry for _, entries in SECTIONS for name, entry in entries.items()}

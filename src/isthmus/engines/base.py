@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from isthmus.clock import Clock
-from isthmus.definition import QueueDefinition, TopicDefinition
+from isthmus.definition import QueueDefinition, TopicDefinition, UserDefinition
 from isthmus.record import Appended, Record, StoredRecord
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView
+from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView, UserView
 
 Start = int | Literal["earliest", "latest"] | tuple[Literal["time"], int]
 """Where reading starts: an offset, an end of the log, or ("time", milliseconds since 1970 UTC)."""
@@ -180,6 +180,18 @@ class Admin(Protocol):
 
     async def reclaim(self) -> int:
         """Remove now, and not at some quiet time, what retention lets go; returns the bytes of disk that came back."""
+
+    async def users(self) -> list[UserView]:
+        """All users by name. Raises AccessDenied for who is no administrator, like the three that follow."""
+
+    async def create_user(self, definition: UserDefinition) -> None:
+        """Make it. Raises AlreadyExists, InvalidName, InvalidArgument."""
+
+    async def alter_user(self, definition: UserDefinition) -> None:
+        """Give it these rights; and these credentials, unless they are None. Raises UnknownUser, InvalidArgument."""
+
+    async def remove_user(self, name: str) -> None:
+        """Remove it; its sessions end. Raises UnknownUser."""
 
 
 class Engine(Protocol):

@@ -2,16 +2,16 @@
 
 from typing import Final, Protocol
 
-from isthmus.broker import describe, explain, redrive
+from isthmus.broker import accounts, describe, explain, redrive
 from isthmus.broker.access import Session
 from isthmus.broker.broker import Broker
 from isthmus.broker.publishing import COPIES
-from isthmus.definition import QueueDefinition, TopicDefinition
+from isthmus.definition import QueueDefinition, TopicDefinition, UserDefinition
 from isthmus.engines.base import Start
 from isthmus.errors import InvalidArgument, UnknownPartition, UnknownQueue
 from isthmus.lenses.queue.queue import Queue
 from isthmus.record import Leased
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView
+from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView, UserView
 
 REDRIVE_BATCH: Final = 256
 """Dead letters that are moved in one unit."""
@@ -183,3 +183,22 @@ class EmbeddedAdmin:
         for topic in list(self._engine.broker.catalog.topics.values()):
             await housekeeping.trim(topic)
         return await housekeeping.sweep(force=True)
+
+    async def users(self) -> list[UserView]:
+        """All users by name."""
+        return accounts.listed(self._engine.broker, self._engine.session)
+
+    async def create_user(self, definition: UserDefinition) -> None:
+        """Make it."""
+        await self._engine.broker.quiet("user", "", definition.name)
+        await accounts.create(self._engine.broker, self._engine.session, definition)
+
+    async def alter_user(self, definition: UserDefinition) -> None:
+        """Change it."""
+        await self._engine.broker.quiet("user", "", definition.name)
+        await accounts.alter(self._engine.broker, self._engine.session, definition)
+
+    async def remove_user(self, name: str) -> None:
+        """Remove it."""
+        await self._engine.broker.quiet("user", "", name)
+        await accounts.remove(self._engine.broker, self._engine.session, name)
