@@ -93,6 +93,12 @@ ROOMS: Final = (
     Room("protocols.http.*", f"{LEAF} {DOOR} protocols.http.*"),
     Room("protocols.aws.sigv4", LEAF),
     Room("protocols.aws.*", f"{LEAF} protocols.http.* protocols.aws.*"),
+    # The native protocol mirrors the engine port: its messages are the port's nouns, and it is served on the port.
+    Room("protocols.native.errors", f"{LEAF} {{own}}.schema"),
+    Room("protocols.native.codec", f"{LEAF} {BATCH} {{own}}.schema {{own}}.errors"),
+    Room("protocols.native.connection", f"{LEAF} {{own}}.schema {{own}}.errors {{own}}.codec"),
+    Room("protocols.native.serving", f"{LEAF} {BATCH} {ENGINE_PORT} broker.access {{own}}.*"),
+    Room("protocols.native.handlers", f"{LEAF} {BATCH} {DOOR} {ENGINE_PORT} broker.* {{own}}.*"),
     Room("protocols.*.codec", f"{LEAF} {BATCH} {{own}}.schema {{own}}.methods"),
     Room("protocols.*.connection", f"{LEAF} {BATCH} protocols.http.* {{own}}.codec {{own}}.schema {{own}}.methods"),
     Room(
@@ -110,6 +116,7 @@ ROOMS: Final = (
     ),
     Room("web.*", f"{LEAF} {DOOR} broker.* protocols.http.* web.*"),
     Room("server.server", f"{LEAF} broker.* log.journal log.storage protocols.* web.* server.*"),
+    Room("server.services", f"{LEAF} {DOOR} engines.embedded broker.* protocols.* web.* server.*"),
     Room("server.*", f"{LEAF} broker.* protocols.* web.* server.*"),
     # One API on the port; the files that turn an address into an engine also see `connect`.
     Room("client.app client.bus client.sync client.testing", f"{LEAF} {BATCH} {ENGINE_PORT} engines.connect client.*"),
@@ -125,7 +132,11 @@ ROOMS: Final = (
         f"{LEAF} {ENGINE_PORT} engines.embedded_admin broker.* lenses.* log.*",
     ),
     Room("engines.local", f"{LEAF} {ENGINE_PORT} engines.embedded engines.hop broker.broker log.storage"),
-    Room("engines.native", f"{LEAF} {BATCH} {ENGINE_PORT} protocols.native.codec protocols.native.connection"),
+    Room(
+        "engines.native engines.native_*",
+        f"{LEAF} {BATCH} {ENGINE_PORT} engines.native_* protocols.native.codec protocols.native.connection"
+        " protocols.native.schema protocols.native.errors",
+    ),
     Room("engines.*", f"{LEAF} {BATCH} {ENGINE_PORT}"),
     # Commands.
     Room("cli.log cli.log_*", f"{LEAF} {PUBLIC} cli.* client.* engines.* broker.* log.*"),
@@ -143,6 +154,7 @@ PURE: Final = (
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
     " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"
     " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"
+    " protocols.native.errors"
     " protocols.sniff protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"
 )
 """Files that decide and do not act: time and chance are arguments."""

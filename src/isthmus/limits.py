@@ -389,6 +389,41 @@ LAG_SAMPLE_MS: Final = 100
 LAG_SAMPLES: Final = 600
 """How often the lag of the event loop is measured, and how many measurements are kept: a minute of them."""
 
+# ---- native protocol ---------------------------------------------------------------------------------------------
+
+NATIVE_FRAME_BYTES_MAX: Final = UNIT_BYTES_MAX + 1 * MIB
+"""One frame of a client: a unit, and what is said around it."""
+
+NATIVE_ANSWER_BYTES_MAX: Final = 64 * MIB
+"""One frame of a server."""
+
+NATIVE_DEPTH_MAX: Final = 16
+"""How deeply a message may be nested."""
+
+NATIVE_RUNNING_MAX: Final = 256
+NATIVE_RUNNING_BYTES_MAX: Final = 16 * MIB
+"""Requests of one connection that are being worked on, and their bytes; above either its next ones wait."""
+
+NATIVE_WAITING_MAX: Final = 1_024
+"""Requests of one connection that wait for records to come; further ones are refused."""
+
+NATIVE_HANDLES_MAX: Final = 4_096
+"""Readers and sources that one connection has open."""
+
+NATIVE_HELD_MAX: Final = 100_000
+NATIVE_HELD_BYTES_MAX: Final = 64 * MIB
+"""Deliveries that one connection holds, and their bytes; above either it is given no more."""
+
+NATIVE_CONNECT_MS: Final = 10_000
+"""How long a client tries to reach its server again before it says that it cannot."""
+
+NATIVE_RETRY_FIRST_MS: Final = 20
+NATIVE_RETRY_MAX_MS: Final = 1_000
+"""Pauses between these attempts, doubling."""
+
+NATIVE_PING_MS: Final = 60_000
+"""How often a client says something, so that neither end takes the connection for dead."""
+
 # ---- demo --------------------------------------------------------------------------------------------------------
 
 DEMO_FILE_BYTES_MAX: Final = 256 * MIB

@@ -100,7 +100,6 @@ class TestRefusals:
             ("isthmus://", InvalidArgument, "isthmus:///path"),
             ("isthmus:///data?level=fsync", InvalidArgument, "without ? and #"),
             ("isthmus:///data#1", InvalidArgument, "without ? and #"),
-            ("isthmus://localhost:7400", Unsupported, "isthmus://host:port"),
             ("kafka://localhost:9092", Unsupported, "Apache Kafka"),
             ("amqp://localhost", Unsupported, "RabbitMQ"),
             ("amqps://localhost", Unsupported, "RabbitMQ"),

@@ -43,18 +43,32 @@ from support.engines import (
     texts,
     texts_of,
 )
+from support.served import SocketClock, served
+
+KINDS = ["memory", "directory", "hop", "native"]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+def clock(kind: str) -> ManualClock:
+    return SocketClock() if kind == "native" else ManualClock()
 
 
-@pytest.fixture(params=["memory", "directory", "hop"])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncGenerator[Engine]:
-    url = str(tmp_path / "data") if request.param == "directory" else "memory://"
+@pytest.fixture
+async def engine(kind: str, tmp_path: Path, clock: ManualClock) -> AsyncGenerator[Engine]:
+    if kind == "native":
+        async with served(tmp_path / "data", clock) as server:
+            client = await server.connect()
+            await declare_all(client)
+            yield client
+        return
+    url = str(tmp_path / "data") if kind == "directory" else "memory://"
     opened = await open_engine(url, clock=clock, segment_bytes=SEGMENT_BYTES_MIN)
-    if request.param == "hop":
+    if kind == "hop":
         # It hops to the loop that it is on: the whole way, and a clock that the test still owns.
         opened = HoppingEngine(opened, asyncio.get_running_loop())
     await opened.start()

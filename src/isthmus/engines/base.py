@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from isthmus.clock import Clock
 from isthmus.definition import QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.log import batch as batches
 from isthmus.record import Appended, Record, StoredRecord
 from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView, UserView
 
@@ -44,6 +45,26 @@ class Chunk(Struct, frozen=True, gc=False):
     topic: str
     partition: int
     records: list[StoredRecord]
+
+
+class Extent(Struct, frozen=True, gc=False):
+    """The same before it is decoded: stored batches, of which a reader gets the records from `start` up to `stop`."""
+
+    topic: str
+    partition: int
+    start: int
+    stop: int | None
+    batches: list[bytes]
+
+    def chunk(self) -> Chunk:
+        """The records. There may be none: those that had the offsets can be gone."""
+        records: list[StoredRecord] = []
+        for each in self.batches:
+            records += batches.decode(each, from_offset=self.start)
+        stop = self.stop
+        if stop is not None and records and records[-1].offset >= stop:
+            records = [record for record in records if record.offset < stop]
+        return Chunk(self.topic, self.partition, records)
 
 
 class Received(Struct, frozen=True, gc=False):
@@ -109,6 +130,21 @@ class Reader(Protocol):
 
     async def close(self) -> None:
         """Wake a waiting `read` and free what it holds."""
+
+
+class BatchReader(Reader, Protocol):
+    """A reader that can hand on what is stored without decoding it, and that another one can follow."""
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Where it goes on, one a partition."""
+
+    @property
+    def ends(self) -> tuple[int, ...] | None:
+        """Where it stops, one a partition."""
+
+    async def read_batches(self, max_bytes: int, wait_ms: int) -> Extent | None:
+        """As `read`."""
 
 
 class Unit(Protocol):
@@ -250,3 +286,14 @@ class Engine(Protocol):
 
     async def queue_source(self, queue: str, consumer: str) -> Source:
         """Consume a queue under a consumer's name."""
+
+
+class ServedEngine(Engine, Protocol):
+    """An engine that others can be served with: what a protocol asks beyond the port."""
+
+    async def reader_at(self, topic: str, offsets: Sequence[int], ends: Sequence[int] | None) -> BatchReader:
+        """A reader that goes on where an earlier one was; offsets and ends as that one said them.
+
+        Raises:
+            UnknownTopic, InvalidArgument: there are not so many partitions.
+        """

@@ -1,13 +1,13 @@
 """From an address to an engine, importing only what the address needs.
 
 `memory://` is a store of its own, `memory://name` one that is shared by name in the process; `isthmus:///absolute/path`
-and plain paths are data directories; other schemes follow in later versions.
+and plain paths are data directories, `isthmus://host:port` is a server; other schemes follow in later versions.
 """
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from isthmus.clock import Clock
+from isthmus.clock import Clock, SystemClock
 from isthmus.engines.base import Engine
 from isthmus.errors import InvalidArgument, Unsupported
 
@@ -22,7 +22,7 @@ LATER = {
     "kinesis": "AWS Kinesis",
 }
 
-USE = "use memory://, isthmus:///path or a path"
+USE = "use memory://, isthmus:///path, isthmus://host:port or a path"
 
 
 async def open_engine(
@@ -36,7 +36,7 @@ async def open_engine(
     """The engine of an address, opened.
 
     Args:
-        url: `memory://`, `memory://name`, `isthmus:///path`, or a path.
+        url: `memory://`, `memory://name`, `isthmus:///path`, a path, `isthmus://host:port` or `isthmuss://host:port`.
         clock: for tests; only for a store that nobody has opened yet.
         options: sizes of the store; only for one that nobody has opened yet.
         segment_bytes: the one of these sizes that users care about: of new segment files, 256 KiB to 1 GiB.
@@ -60,9 +60,9 @@ async def open_engine(
         raise Unsupported(f"engine {parts.scheme}:// ({LATER[parts.scheme]})", "it comes in a later version")
     if parts.scheme == "memory":
         return await local.open_memory(url, parts.netloc + parts.path, clock, options)
-    if parts.scheme == "isthmus":
-        if parts.netloc:
-            raise Unsupported("a server at isthmus://host:port", "it comes in a later version; use isthmus:///path")
+    if parts.scheme in ("isthmus", "isthmuss"):
+        if parts.netloc or parts.scheme == "isthmuss":
+            return _server(parts, clock)
         if not parts.path or parts.query or parts.fragment:
             # Without a path it would be the working directory; with ? or # another one than what was written.
             raise InvalidArgument("url", f"{url!r} is no isthmus:///path without ? and #; a plain path may hold them")
@@ -72,3 +72,10 @@ async def open_engine(
     if not url:
         raise InvalidArgument("url", f"is empty; {USE}")
     return await local.open_directory(url, url, clock, options, read_only=read_only)
+
+
+def _server(parts: SplitResult, clock: Clock | None) -> Engine:
+    from isthmus.engines import native, native_address
+
+    address = native_address.read(parts)
+    return native.NativeEngine(address.shown, address.target, clock or SystemClock(), login=address.login)

@@ -23,6 +23,7 @@ from isthmus.engines.base import (
     Attributes,
     Capability,
     Chunk,
+    Extent,
     Reader,
     Received,
     Source,
@@ -30,9 +31,8 @@ from isthmus.engines.base import (
     Unit,
 )
 from isthmus.engines.embedded_admin import EmbeddedAdmin
-from isthmus.errors import AlreadyExists, Closed, InvalidArgument
+from isthmus.errors import AlreadyExists, Closed, InvalidArgument, RequestError
 from isthmus.lenses.queue.queue import Queue
-from isthmus.log import batch as batches
 from isthmus.log import facts
 from isthmus.log.journal import Unit as JournalUnit
 from isthmus.log.partition import Partition
@@ -52,13 +52,20 @@ class Release(Protocol):
 
 
 class EmbeddedEngine:
-    """One user of a broker in this process; see `engines/base.py` for the methods."""
+    """One user of a broker in this process; see `engines/base.py` for the methods.
 
-    def __init__(self, url: str, broker: Broker, release: "Release") -> None:
+    Args:
+        url: what `connect` was given.
+        broker: open.
+        release: is told when this engine is closed.
+        session: of a caller that is known already; None begins one of the process itself when it is needed.
+    """
+
+    def __init__(self, url: str, broker: Broker, release: "Release", session: Session | None = None) -> None:
         self._url = url
         self._broker = broker
         self._release = release
-        self._session: Session | None = None
+        self._session = session
         self._closed = False
         self._gate = asyncio.Lock()
         self._queued = 0
@@ -208,6 +215,15 @@ class EmbeddedEngine:
         ends = [partition.high_watermark for partition in partitions] if stop == "end" else None
         return EmbeddedReader(self._broker, self.session, topic, partitions, offsets, ends)
 
+    async def reader_at(self, topic: str, offsets: Sequence[int], ends: Sequence[int] | None) -> "EmbeddedReader":
+        """Go on where an earlier reader was; partitions that came since are not read, as it would not have."""
+        partitions = self._broker.topic(self.namespace, topic).partitions
+        if not offsets or len(offsets) > len(partitions) or (ends is not None and len(ends) != len(offsets)):
+            raise InvalidArgument("offsets", f"topic {topic!r} has {len(partitions)} partitions, not {len(offsets)}")
+        places = partitions[: len(offsets)]
+        starts = [await self._broker.resolve(place, max(0, at)) for place, at in zip(places, offsets, strict=True)]
+        return EmbeddedReader(self._broker, self.session, topic, places, starts, ends)
+
     async def stream_source(self, topic: str, group: str, start: Start, dead: str | None) -> Source:
         """Join a group."""
         self._broker.topic(self.namespace, topic)
@@ -319,6 +335,16 @@ class EmbeddedReader:
         self._waiting: asyncio.Future[bool] | None = None
 
     @property
+    def offsets(self) -> tuple[int, ...]:
+        """Where it goes on."""
+        return tuple(self._offsets)
+
+    @property
+    def ends(self) -> tuple[int, ...] | None:
+        """Where it stops."""
+        return None if self._ends is None else tuple(self._ends)
+
+    @property
     def ended(self) -> bool:
         """Whether all partitions have reached their ends."""
         if self._closed:
@@ -330,11 +356,26 @@ class EmbeddedReader:
     async def read(self, max_bytes: int, wait_ms: int) -> Chunk | None:
         """The next records of some partition."""
         until_ms = self._broker.clock.monotonic_ms() + wait_ms
+        while (extent := await self._next(max_bytes, until_ms)) is not None:
+            try:
+                chunk = extent.chunk()
+            except RequestError:
+                self._offsets[extent.partition] = extent.start  # what cannot be read is not passed over
+                raise
+            if chunk.records:
+                return chunk
+        return None
+
+    async def read_batches(self, max_bytes: int, wait_ms: int) -> Extent | None:
+        """The same as they are stored."""
+        return await self._next(max_bytes, self._broker.clock.monotonic_ms() + wait_ms)
+
+    async def _next(self, max_bytes: int, until_ms: int) -> Extent | None:
         while not self._closed:
             for _ in self._partitions:
-                chunk = await self._read_next(max_bytes)
-                if chunk is not None:
-                    return chunk
+                extent = await self._read_next(max_bytes)
+                if extent is not None:
+                    return extent
             if self.ended:
                 return None
             if not await self._grown(until_ms):
@@ -352,21 +393,19 @@ class EmbeddedReader:
                 raise
             return False
 
-    async def _read_next(self, max_bytes: int) -> Chunk | None:
+    async def _read_next(self, max_bytes: int) -> Extent | None:
         at = self._turn
         self._turn = (at + 1) % len(self._partitions)
-        partition, offset = self._partitions[at], max(self._offsets[at], self._partitions[at].log_start)
-        if self._ends is not None and offset >= self._ends[at]:
-            self._offsets[at] = offset
+        partition, start = self._partitions[at], max(self._offsets[at], self._partitions[at].log_start)
+        stop = None if self._ends is None else self._ends[at]
+        self._offsets[at] = start
+        if stop is not None and start >= stop:
             return None
-        records: list[StoredRecord] = []
-        for batch in await partition.read(offset, max_bytes):
-            records += batches.decode(batch.data, from_offset=offset)
-            offset = batch.end_offset
-        self._offsets[at] = offset
-        if self._ends is not None and records and records[-1].offset >= self._ends[at]:
-            records = [record for record in records if record.offset < self._ends[at]]
-        return Chunk(self._topic, partition.index, records) if records else None
+        found = await partition.read(start, max_bytes)
+        if not found:
+            return None
+        self._offsets[at] = found[-1].end_offset
+        return Extent(self._topic, partition.index, start, stop, [batch.data for batch in found])
 
     async def close(self) -> None:
         """Stop, and wake a waiting `read`."""

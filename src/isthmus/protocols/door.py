@@ -62,6 +62,10 @@ class Line(Protocol):
     def congested(self) -> bool:
         """Whether the peer reads too slowly: push nothing that can wait; `Door.resumed` is called when it is over."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the peer has said that it sends no more: mostly it has gone."""
+
     def flush(self) -> None:
         """There is something to send; cheap to call often."""
 

@@ -31,5 +31,21 @@ class Protocol(NamedTuple):
     binary: bool
 
 
-PROTOCOLS: Final[dict[str, Protocol]] = {}
+class Kept:
+    """The share of a broker that is the server's own, whatever engines are made on it."""
+
+    async def give_back(self) -> None:
+        """It stays."""
+
+
+def _native(host: Host) -> Service:
+    from isthmus.engines.embedded import EmbeddedEngine
+    from isthmus.protocols.native.handlers import NativeService
+
+    kept = Kept()
+    url = f"isthmus://{host.broker.storage.directory}"
+    return NativeService(host.broker, lambda session: EmbeddedEngine(url, host.broker, kept, session)).open
+
+
+PROTOCOLS: Final[dict[str, Protocol]] = {"native": Protocol(_native, binary=True)}
 """By the name of the listener."""

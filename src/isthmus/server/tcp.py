@@ -160,6 +160,11 @@ class Connection(asyncio.BufferedProtocol):
 
     # ---- the line, as the door sees it ----------------------------------------------------------------------------
 
+    @property
+    def ended(self) -> bool:
+        """See `Line`."""
+        return self._ended_ms is not None
+
     def flush(self) -> None:
         """See `Line`."""
         if not self._flushing and not self._lost:
