@@ -114,9 +114,10 @@ ROOMS: Final = (
         " protocols.*.cursor protocols.*.event_stream",
         LEAF,
     ),
-    Room("web.*", f"{LEAF} {DOOR} broker.* protocols.http.* web.*"),
+    Room("web.exposition", LEAF),
+    Room("web.*", f"{LEAF} {DOOR} broker.* lenses.* protocols.http.* web.*"),
     Room("server.server", f"{LEAF} broker.* log.journal log.storage protocols.* web.* server.*"),
-    Room("server.services", f"{LEAF} {DOOR} engines.embedded broker.* protocols.* web.* server.*"),
+    Room("server.services", f"{LEAF} {DOOR} isthmus engines.embedded broker.* protocols.* web.* server.*"),
     Room("server.*", f"{LEAF} broker.* protocols.* web.* server.*"),
     # One API on the port; the files that turn an address into an engine also see `connect`.
     Room("client.app client.bus client.sync client.testing", f"{LEAF} {BATCH} {ENGINE_PORT} engines.connect client.*"),
@@ -155,6 +156,7 @@ PURE: Final = (
     " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"
     " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"
     " protocols.native.errors"
+    " protocols.http.head protocols.http.chunked protocols.http.messages web.exposition"
     " protocols.sniff protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"
 )
 """Files that decide and do not act: time and chance are arguments."""

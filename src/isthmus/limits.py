@@ -424,6 +424,42 @@ NATIVE_RETRY_MAX_MS: Final = 1_000
 NATIVE_PING_MS: Final = 60_000
 """How often a client says something, so that neither end takes the connection for dead."""
 
+# ---- HTTP --------------------------------------------------------------------------------------------------------
+
+HTTP_TARGET_BYTES_MAX: Final = 8 * KIB
+HTTP_HEAD_BYTES_MAX: Final = 32 * KIB
+HTTP_HEADERS_MAX: Final = 100
+"""Bytes of a request's address and of its whole head, and how many headers it may have."""
+
+HTTP_BODY_BYTES_MAX: Final = 1 * MIB
+"""Bytes of a request's body, where a service says nothing else."""
+
+HTTP_CHUNK_LINE_BYTES_MAX: Final = 256
+HTTP_CHUNKS_STEP: Final = 256
+"""Bytes of the line before a chunk, and how many lines and chunks of a body are taken in one step."""
+
+HTTP_PIPELINE_MAX: Final = 16
+"""Requests of one connection that are begun and not answered; above it the next one waits."""
+
+HTTP_LINGER_MS: Final = 1_000
+"""How long a connection that was refused is read on without looking, so that the refusal is not lost on its way."""
+
+# ---- web port ----------------------------------------------------------------------------------------------------
+
+WEB_BODY_BYTES_MAX: Final = 64 * KIB
+"""Bytes of a request's body on the web port, where nothing is uploaded."""
+
+METRICS_PARTITIONS_MAX: Final = 10_000
+METRICS_QUEUES_MAX: Final = 1_000
+METRICS_GROUPS_MAX: Final = 1_000
+METRICS_TOPICS_MAX: Final = 100
+"""Partitions, queues and groups that have metrics of their own, and topics in which one group has. How many of the
+first three are left out is a metric.
+"""
+
+METRICS_SLICE: Final = 200
+"""How many of them are looked at before others have their turn."""
+
 # ---- demo --------------------------------------------------------------------------------------------------------
 
 DEMO_FILE_BYTES_MAX: Final = 256 * MIB

@@ -15,8 +15,9 @@ Invariants:
 
 import errno
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, Protocol
@@ -105,6 +106,26 @@ class Rolled(NamedTuple):
 NO_SPACE: Final = Space()
 
 
+class SyncTimes:
+    """How long writes took that had to be synced, or syncs alone: so many in each class, and their sum.
+
+    `BOUNDS_MS` are the upper ends of the classes; above the last there is one more. One thread counts, and others look.
+    """
+
+    __slots__ = ("counts", "sum_ms")
+
+    BOUNDS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(self.BOUNDS_MS) + 1)
+        self.sum_ms = 0
+
+    def add(self, took_ms: int) -> None:
+        """Count one."""
+        self.counts[bisect_left(self.BOUNDS_MS, took_ms)] += 1
+        self.sum_ms += took_ms
+
+
 class Committed(Struct):
     """What one commit did: units lie one after the other from `units_lsn`; both marks after it, and the room left."""
 
@@ -146,6 +167,7 @@ class Writer:
     dirty: bool = False
     marked: bool = False
     full: bool = False
+    syncs: SyncTimes = field(default_factory=SyncTimes)
     _next_try_ms: int = 0
 
     @property
@@ -202,9 +224,11 @@ class Writer:
 
     def _write(self, buffers: Sequence[bytes], *, sync: bool) -> None:
         in_one_call = sync and not self.dirty
+        began_ms = self.clock.monotonic_ms()
         write_all(self.file, buffers, self.position, sync=in_one_call)
         self.position += sum(map(len, buffers))
         if in_one_call:
+            self.syncs.add(self.clock.monotonic_ms() - began_ms)
             self.durable_lsn = self.end_lsn
         elif sync:
             self._sync()
@@ -212,7 +236,9 @@ class Writer:
             self.dirty = True
 
     def _sync(self) -> None:
+        began_ms = self.clock.monotonic_ms()
         self.file.sync()
+        self.syncs.add(self.clock.monotonic_ms() - began_ms)
         self.dirty = False
         self.durable_lsn = self.end_lsn
 

@@ -114,6 +114,9 @@ class Journal:
         self.durable_lsn = 0
         self.time_ms = 0
         self.pending_bytes = 0
+        self.groups_committed = 0
+        self.batches_appended = 0
+        self.records_appended = 0
         self.space = commit.Space()
         self.error: StorePoisoned | ForkedBroker | None = None
         _journals.add(self)
@@ -226,6 +229,11 @@ class Journal:
     def writable(self) -> bool:
         """Whether files may be written: a writer was made, and nothing has failed."""
         return self._writer is not None and self.error is None
+
+    @property
+    def syncs(self) -> commit.SyncTimes:
+        """How long syncs took since the opening."""
+        return commit.SyncTimes() if self._writer is None else self._writer.syncs
 
     def export(self) -> Iterator[facts.Fact]:
         """The shortest list of facts that rebuilds all applied state: the parts' own, then the log's."""
@@ -462,6 +470,9 @@ class Journal:
         self.applied_lsn = self.written_lsn = active.end_lsn = done.written_lsn
         self.durable_lsn = done.durable_lsn
         self._last_commit_ms = self.clock.monotonic_ms()
+        self.groups_committed += 1
+        self.batches_appended += promotion.batches
+        self.records_appended += promotion.records_added
         return promotion
 
     def _rolled(self, rolled: commit.Rolled) -> None:

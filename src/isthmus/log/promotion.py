@@ -31,12 +31,14 @@ class Store(Protocol):
 class Promotion:
     """The changes of one commit group of a segment, made at `time_ms`."""
 
-    __slots__ = ("_journal", "_segment", "moved", "settled", "time_ms")
+    __slots__ = ("_journal", "_segment", "batches", "moved", "records_added", "settled", "time_ms")
 
     def __init__(self, journal: Store, segment: Segment, time_ms: int) -> None:
         self._journal = journal
         self._segment = segment
         self.time_ms = time_ms
+        self.batches = 0
+        self.records_added = 0
         self.moved: dict[int, Partition] = {}
         self.settled: list[tuple[Pending[list[Placed]], list[Placed]]] = []
 
@@ -50,6 +52,8 @@ class Promotion:
             partition.remember_producer(header, base)
         partition.promote(end, length)
         self.moved[partition.id] = partition
+        self.batches += 1
+        self.records_added += header.count
 
     def remember(self, lsn: int, batch: bytes) -> None:
         """Keep the bytes for readers that are at the end."""

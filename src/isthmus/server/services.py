@@ -47,5 +47,16 @@ def _native(host: Host) -> Service:
     return NativeService(host.broker, lambda session: EmbeddedEngine(url, host.broker, kept, session)).open
 
 
-PROTOCOLS: Final[dict[str, Protocol]] = {"native": Protocol(_native, binary=True)}
+def _web(host: Host) -> Service:
+    from isthmus import __version__
+    from isthmus.server.figures import figures
+    from isthmus.web.service import WebService
+
+    return WebService(host.broker, __version__, lambda: figures(host.driver, host.lag)).open
+
+
+PROTOCOLS: Final[dict[str, Protocol]] = {
+    "native": Protocol(_native, binary=True),
+    "web": Protocol(_web, binary=False),
+}
 """By the name of the listener."""

@@ -1,0 +1,69 @@
+"""Who asks on the web port: by certificate, by where it comes from, or by name and password in each request.
+
+It proves who somebody is; what they may do is the authoriser's.
+
+Spec: RFC 7617 (Basic).
+"""
+
+import binascii
+
+from isthmus.broker import sasl
+from isthmus.broker.access import is_near
+from isthmus.broker.broker import Broker
+from isthmus.broker.sasl import Success
+from isthmus.errors import Unsupported
+from isthmus.limits import LOGIN_FAILED_MS, SASL_BYTES_MAX
+from isthmus.protocols.door import Peer
+from isthmus.protocols.http.messages import Response, plain
+
+CHALLENGE = ("WWW-Authenticate", 'Basic realm="isthmus", charset="UTF-8"')
+
+
+class Login:
+    """The logins of one connection; the last that succeeded is remembered with what proved it."""
+
+    def __init__(self, broker: Broker, peer: Peer) -> None:
+        self._broker = broker
+        self._peer = peer
+        self._known: tuple[str, str] | None = None
+
+    async def principal(self, authorization: str | None) -> str | Response:
+        """Who it is, or what to answer instead. Wrong passwords are answered late."""
+        peer = self._peer
+        known = self._broker.access.principal_of(host=peer.host, user=peer.user, trusted=peer.trusted)
+        if known is not None:
+            return known
+        if authorization is None:
+            return plain(401, "log in with a user's name and password", (CHALLENGE,))
+        if self._known is not None and self._known[0] == authorization and self._is_user(self._known[1]):
+            return self._known[1]
+        return await self._login(authorization)
+
+    def _is_user(self, name: str) -> bool:
+        return name in self._broker.access.users.by_name
+
+    async def _login(self, authorization: str) -> str | Response:
+        self._known = None
+        try:
+            exchange = sasl.begin(sasl.PLAIN, self._broker.access, tls=self._peer.tls or is_near(self._peer.host))
+        except Unsupported:
+            return plain(403, "a password is taken over TLS only")
+        clock, came_ms = self._broker.clock, self._broker.clock.monotonic_ms()
+        said = exchange.answer(_message(authorization))
+        if not isinstance(said, Success):
+            await clock.sleep_until(came_ms + LOGIN_FAILED_MS)
+            return plain(401, sasl.WRONG, (CHALLENGE,))
+        self._known = (authorization, said.principal)
+        return said.principal
+
+
+def _message(authorization: str) -> bytes:
+    """Basic credentials as PLAIN's one message; what is none gives one that proves nothing."""
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() != "basic" or len(rest) > SASL_BYTES_MAX:
+        return b""
+    try:
+        user, _, password = binascii.a2b_base64(rest.strip().encode(), strict_mode=True).partition(b":")
+    except ValueError:
+        return b""
+    return b"\0".join((b"", user, password))

@@ -1,0 +1,159 @@
+"""HTTP through a real driver and real sockets, from clients that keep to it and clients that do not."""
+
+import asyncio
+import http.client
+import logging
+from collections.abc import Awaitable
+
+import pytest
+
+from isthmus.protocols.http.messages import Request, Response, plain
+from support.echo import until
+from support.web import Answering, listening
+
+HOST = b"Host: h\r\n"
+
+
+def echo(request: Request) -> Response:
+    return plain(200, f"{request.method} {request.path} {len(request.body)}")
+
+
+async def test_pythons_own_client_is_answered_on_one_connection() -> None:
+    async with listening(Answering(echo).open) as port:
+
+        def several() -> list[bytes]:
+            client = http.client.HTTPConnection("127.0.0.1", port.listener.port, timeout=30)
+            bodies = []
+            for number in range(3):
+                client.request("POST", f"/{number}", b"x" * number)
+                bodies.append(client.getresponse().read())
+            client.request("PUT", "/chunks", iter([b"ab", b"c"]), {"Transfer-Encoding": "chunked"}, encode_chunked=True)
+            bodies.append(client.getresponse().read())
+            client.close()
+            return bodies
+
+        bodies = await asyncio.to_thread(several)
+
+    assert bodies == [b"POST /0 0\n", b"POST /1 1\n", b"POST /2 2\n", b"PUT /chunks 3\n"]
+
+
+async def test_pipelined_requests_are_answered_in_order_though_the_first_takes_longer() -> None:
+    second_came = asyncio.Event()
+
+    async def slow() -> Response:
+        await second_came.wait()
+        return plain(200, "slow")
+
+    def handler(request: Request) -> Response | Awaitable[Response]:
+        if request.path == "/slow":
+            return slow()
+        second_came.set()
+        return plain(200, "fast")
+
+    async with listening(Answering(handler).open) as port:
+        said = await port.say(b"GET /slow HTTP/1.1\r\n%b\r\nGET /fast HTTP/1.1\r\n%b\r\n" % (HOST, HOST))
+
+    assert said.index(b"slow\n") < said.index(b"fast\n")
+
+
+async def test_more_requests_than_may_wait_are_all_answered() -> None:
+    async def later() -> Response:
+        await asyncio.sleep(0)
+        return plain(200, "later")
+
+    async with listening(Answering(lambda _: later()).open) as port:
+        said = await port.say(b"GET / HTTP/1.1\r\n%b\r\n" % HOST * 100)
+
+    assert said.count(b"later\n") == 100
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"\x16\x03\x01\x00\xa5\x01", 400),
+        (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 200_000, 413),
+        (b"GET /%b HTTP/1.1\r\n" % (b"a" * 20_000), 414),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 60_000, 431),
+    ],
+)
+async def test_what_cannot_be_read_is_answered_and_the_connection_ends(raw: bytes, status: int) -> None:
+    async with listening(Answering(echo).open) as port:
+        said = await port.say(raw, half_close=False)
+
+    assert said.startswith(b"HTTP/1.1 %d " % status)
+    assert said.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_client_that_waits_for_the_word_to_go_on_gets_it() -> None:
+    async with listening(Answering(echo).open) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port.listener.port)
+        writer.write(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        word = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"abc")
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    assert word == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert head.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_bug_in_a_handler_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def late() -> Response:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    def handler(request: Request) -> Response | Awaitable[Response]:
+        if request.path == "/late":
+            return late()
+        raise ZeroDivisionError
+
+    async with listening(Answering(handler).open) as port:
+        with caplog.at_level(logging.CRITICAL, logger="isthmus.http"):
+            answers = [await port.ask("/at-once"), await port.ask("/late")]
+
+    assert [answer.status for answer in answers] == [500, 500]
+
+
+async def test_what_runs_ends_with_its_connection() -> None:
+    running, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def forever() -> Response:
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        return Response()
+
+    service = Answering(lambda _: forever())
+    async with listening(service.open) as port:
+        client = port.connect()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await running.wait()
+        client.close()
+        await cancelled.wait()
+        await until(lambda: service.gone)
+
+    assert service.gone == 1
+
+
+async def test_a_stopping_server_answers_what_it_has_begun() -> None:
+    running, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> Response:
+        running.set()
+        await let_go.wait()
+        return plain(200, "done")
+
+    async with listening(Answering(lambda _: slow()).open) as port:
+        asking = asyncio.ensure_future(port.ask("/"))
+        await running.wait()
+        stopping = asyncio.ensure_future(port.driver.drain(10_000))
+        await asyncio.sleep(0)
+        let_go.set()
+        answer = await asking
+        await stopping
+
+    assert (answer.body, answer.headers["Connection"]) == (b"done\n", "close")
