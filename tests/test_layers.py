@@ -99,6 +99,11 @@ ROOMS: Final = (
     Room("protocols.native.connection", f"{LEAF} {{own}}.schema {{own}}.errors {{own}}.codec"),
     Room("protocols.native.serving", f"{LEAF} {BATCH} {ENGINE_PORT} broker.access {{own}}.*"),
     Room("protocols.native.handlers", f"{LEAF} {BATCH} {DOOR} {ENGINE_PORT} broker.* {{own}}.*"),
+    Room("protocols.kafka.schema", f"{LEAF} {{own}}.layouts"),
+    Room("protocols.kafka.layouts protocols.kafka.messages", LEAF),
+    Room("protocols.kafka.compiled", f"{LEAF} {{own}}.schema {{own}}.messages"),
+    Room("protocols.kafka.codec", f"{LEAF} {{own}}.schema {{own}}.compiled"),
+    Room("protocols.kafka.connection", f"{LEAF} {{own}}.schema {{own}}.compiled {{own}}.codec"),
     Room("protocols.*.codec", f"{LEAF} {BATCH} {{own}}.schema {{own}}.methods"),
     Room("protocols.*.connection", f"{LEAF} {BATCH} protocols.http.* {{own}}.codec {{own}}.schema {{own}}.methods"),
     Room(
@@ -155,6 +160,7 @@ PURE: Final = (
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
     " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"
     " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"
+    " protocols.kafka.layouts protocols.kafka.messages protocols.kafka.compiled"
     " protocols.native.errors"
     " protocols.http.head protocols.http.chunked protocols.http.messages web.exposition"
     " protocols.sniff protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"

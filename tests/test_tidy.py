@@ -33,6 +33,7 @@ NO_TEST_FILE: Final = {
     "definition": "data only; the catalogue's and the facts' tests make definitions",
     "engines.base": "the port only; tests/engines/ holds every engine to it",
     "protocols.native.schema": "data only; the codec's tests hold it to the format text and send every message round",
+    "protocols.kafka.layouts": "data only; the tests of the schema and the codec read all of it",
     "protocols.door": "types only; the driver's and every protocol's tests hold both sides to it",
     "views": "data only; what fills a view is tested",
     "sync": "hands on one name of client/sync.py, which has its test",
