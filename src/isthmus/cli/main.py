@@ -30,6 +30,7 @@ SECTIONS: Final[tuple[tuple[str, dict[str, Entry]], ...]] = (
             "demo": Entry("demo", "demo", "A month of real flights, in about half a minute."),
             "run": Entry("run", "run_command", "Run an app: `isthmus run module:app`."),
             "serve": Entry("serve", "serve", "A server: Kafka's protocol, our own, health and metrics."),
+            "bench": Entry("bench", "bench", "How fast is it? Publishing, reading, queues, latencies."),
             "doctor": Entry("doctor", "doctor", "Is all well with the disk, the data and the readers?"),
         },
     ),
