@@ -155,7 +155,6 @@ class TestTopics:
             for asked, words in [
                 (TopicDefinition(name="orders", placement="single"), "placement"),
                 (TopicDefinition(name="orders", lifetime="process"), "lifetime"),
-                (TopicDefinition(name="orders", config=TopicConfig(compact=True)), "compact"),
             ]:
                 with pytest.raises(InvalidArgument, match=words):
                     await w.broker.alter_topic(w.session, asked)

@@ -1,4 +1,4 @@
-"""`isthmus log` on real directories: verify, dump, repair, beside an owner and alone."""
+"""`isthmus log` on real directories: verify, dump, compact, repair, beside an owner and alone."""
 
 import asyncio
 import json
@@ -116,6 +116,54 @@ def read_all(directory: Path) -> dict[int, set[int]]:
         return found
 
     return asyncio.run(read())
+
+
+class TestCompact:
+    @pytest.fixture
+    def cli(self, tmp_path: Path) -> Cli:
+        cli = Cli(tmp_path / "data")
+        cli("create", "customers", "--compact", "--key", "id", "--tombstones", "0s")
+        for number in range(20):
+            cli("pub", "customers", stdin=f'{{"id": "ada", "n": {number}}}\n{{"id": "bob", "n": {number}}}\n')
+        cli("create", "orders")
+        return cli
+
+    def test_the_newest_of_each_key_is_left_and_what_was_done_is_told(self, cli: Cli) -> None:
+        text = cli.text("log", "compact")
+
+        assert "38 events replaced by newer ones" in text
+        rows = cli.lines("tail", "customers", "--from", "earliest", "--until", "end")
+        assert [(row["offset"], row["value"]["n"]) for row in rows] == [(38, 19), (39, 19)]
+        assert cli.json("log", "verify")["ok"]
+
+    def test_machines_get_one_document(self, cli: Cli) -> None:
+        found = cli.json("log", "compact", "customers")
+
+        assert found["after_bytes"] < found["before_bytes"]
+        assert found["compacted"]["records"] == 38
+        assert cli.json("log", "compact")["compacted"]["records"] == 0
+
+    def test_a_stream_that_keeps_all_is_refused(self, cli: Cli) -> None:
+        assert cli.error("log", "compact", "orders", code=3)["type"] == "InvalidArgument"
+        assert cli.error("log", "compact", "nothing", code=3)["type"] == "UnknownTopic"
+
+    def test_a_file_that_rots_is_left_and_ends_with_1(self, cli: Cli) -> None:
+        cli("log", "compact")
+        (copy,) = [name for name in storage(cli).list("journal") if name.endswith(".1.log")]
+        cli("pub", "customers", stdin='{"id": "ada", "n": 99}\n')
+        flip(storage(cli), f"journal/{copy}", 250)
+
+        text = cli.text("log", "compact", code=1)
+
+        assert "left as it is: " in text
+        assert f"journal/{copy} from byte " in text
+        assert (cli.directory / "journal" / copy).exists()
+
+    async def test_a_directory_in_use_is_left_alone(self, tmp_path: Path) -> None:
+        async with StoreMaker(RealStorage(tmp_path / "data")):
+            done = await asyncio.to_thread(finished, Cli(tmp_path / "data").command("log", "compact", "--json"))
+
+        assert json.loads(done.stderr.splitlines()[-1])["error"]["type"] == "DirectoryInUse"
 
 
 class TestRepair:

@@ -71,7 +71,7 @@ async def test_what_is_gone_is_a_line_of_its_own(storage: MemoryStorage) -> None
 async def test_what_was_removed_or_given_up_is_no_damage(storage: MemoryStorage) -> None:
     large = MemoryStorage()
     await make_store(large)
-    (first, _), (_, end) = Store.open(large).segments()[:2]
+    (first, *_), (_, end, *_) = Store.open(large).segments()[:2]
     flip(large, first, 100_000)
     before = Dump(Store.open(large), Filter())
     list(before.rows())

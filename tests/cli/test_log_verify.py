@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from isthmus.cli.log_verify import Finding, Offsets, Verified, verify
-from isthmus.cli.log_walk import Piece, Store, Walk
+from isthmus.cli.log_walk import Piece, SegmentFile, Store, Walk
 from isthmus.errors import FormatTooNew, NotAStore
 from isthmus.log import checkpoint, facts
 from isthmus.log.journal import merge_ranges
+from isthmus.log.segment import compacted_stem
 from isthmus.log.storage import MemoryStorage, RealStorage, Storage
 from support.faulty_storage import Fault, FaultyStorage
-from support.stores import PARTITIONS, RECORDS, TOPIC, StoreMaker, cut, flip, make_store
+from support.stores import PARTITIONS, RECORDS, TOPIC, StoreMaker, compacted_store, cut, flip, make_store
 
 BATCHES = 400
 FIRST = "journal/00000000000000000000.log"
@@ -25,7 +26,7 @@ async def storage() -> MemoryStorage:
     return made
 
 
-def segments(storage: Storage) -> list[tuple[str, int]]:
+def segments(storage: Storage) -> list[SegmentFile]:
     return Store.open(storage).segments()
 
 
@@ -81,7 +82,7 @@ class TestSound:
         assert verify(storage).ok
 
     async def test_segments_that_were_removed_on_purpose_are_not_missed(self, storage: MemoryStorage) -> None:
-        (first, _), (_, end) = segments(storage)[:2]
+        (first, *_), (_, end, *_) = segments(storage)[:2]
         async with StoreMaker(storage) as maker:
             await maker.fact(facts.SegmentsRemoved(((0, end),)))
         storage.unlink(first)
@@ -91,7 +92,7 @@ class TestSound:
         assert (found.ok, found.findings) == (True, [])
 
     async def test_what_was_never_acknowledged_is_a_note(self, storage: MemoryStorage) -> None:
-        name, first_lsn = segments(storage)[-1]
+        name, first_lsn, *_ = segments(storage)[-1]
         file = storage.open(name, write=True)
         file.pwrite([b"torn"], verify(storage).end_lsn - first_lsn + 100)
 
@@ -152,7 +153,7 @@ class TestDamage:
         assert {index: read[index] & lost[index] for index in lost} == {0: set(), 1: set()}
 
     async def test_a_bit_in_the_active_segment_is_damage_when_more_was_durable(self, storage: MemoryStorage) -> None:
-        name, first_lsn = segments(storage)[-1]
+        name, first_lsn, *_ = segments(storage)[-1]
         flip(storage, name, 5_000)
 
         found = verify(storage)
@@ -164,7 +165,7 @@ class TestDamage:
         assert {index: read[index] | lost[index] for index in lost} == all_offsets()
 
     async def test_a_segment_that_is_not_there_is_damage(self, storage: MemoryStorage) -> None:
-        (name, first), (_, end) = segments(storage)[1:3]
+        (name, first, *_), (_, end, *_) = segments(storage)[1:3]
         storage.unlink(name)
 
         found = verify(storage)
@@ -178,7 +179,7 @@ class TestDamage:
         assert {index: read[index] | lost[index] for index in lost} == all_offsets()
 
     async def test_a_journal_that_ends_below_what_a_checkpoint_knows_is_damage(self, storage: MemoryStorage) -> None:
-        name, first_lsn = segments(storage)[-1]
+        name, first_lsn, *_ = segments(storage)[-1]
         cut(storage, name, 4_096)
 
         found = verify(storage)
@@ -332,3 +333,63 @@ async def test_beside_a_writing_owner_nothing_is_taken_for_damage(tmp_path: Path
 def test_offsets_are_told_as_people_count() -> None:
     assert str(Offsets("orders", 3, 5, 8)) == "orders/3 offsets 5 to 7"
     assert merge_ranges([(1, 2), (2, 3)]) == [(1, 3)]
+
+
+class TestCompacted:
+    @pytest.fixture
+    async def storage(self) -> MemoryStorage:
+        made = MemoryStorage()
+        await compacted_store(made)
+        return made
+
+    async def test_a_compacted_store_is_whole(self, storage: MemoryStorage) -> None:
+        found = verify(storage)
+
+        assert any(segment.generation for segment in segments(storage))
+        assert (found.ok, found.findings) == (True, [])
+        assert found.records == (200 + 10) * RECORDS
+
+    async def test_a_bit_of_a_copy_is_named_by_file_and_offsets(self, storage: MemoryStorage) -> None:
+        copy = segments(storage)[0]
+        flip(storage, copy.name, 5_000)
+
+        finding = only(verify(storage), "damage")
+
+        assert finding.file == copy.name
+        assert finding.offsets
+
+    async def test_a_copy_that_ends_too_early_is_damage_even_at_a_group(self, storage: MemoryStorage) -> None:
+        copy = segments(storage)[0]
+        last = [found for found in Walk(Store.open(storage)) if isinstance(found, Piece) and found.file == copy.name][
+            -1
+        ]
+        cut(storage, copy.name, last.lsn - copy.first_lsn)
+
+        found = verify(storage)
+
+        assert found.damaged
+        assert {each.file for each in found.findings if each.severity == "damage"} == {copy.name}
+
+    async def test_an_index_of_a_copy_can_be_made_anew(self, storage: MemoryStorage) -> None:
+        copy = segments(storage)[0]
+        flip(storage, copy.name.replace(".log", ".index"), 200)
+
+        assert only(verify(storage), "harmless").file == copy.name.replace(".log", ".index")
+
+    async def test_without_checkpoints_the_state_is_gone(self, storage: MemoryStorage) -> None:
+        for name in storage.list("checkpoint"):
+            flip(storage, f"checkpoint/{name}", 9)
+
+        assert verify(storage).damaged
+
+    async def test_what_a_crash_left_of_a_compaction_is_a_note(self) -> None:
+        made = MemoryStorage()
+        await make_store(made, BATCHES)
+        first, second, *_ = segments(made)
+        stray = f"journal/{compacted_stem(first.first_lsn, second.first_lsn, 1)}.log"
+        made.open(stray, create=True).close()
+
+        found = verify(made)
+
+        assert found.ok
+        assert only(found, "note").file == stray

@@ -2,12 +2,12 @@
 
 import pytest
 
-from isthmus.cli.log_walk import Gap, Names, Piece, Store, Walk, index_of, is_named, lsn_of
+from isthmus.cli.log_walk import Gap, Names, Piece, Store, Walk, index_of, is_named
 from isthmus.definition import TopicConfig
 from isthmus.errors import NotAStore
 from isthmus.log import facts
 from isthmus.log.storage import MemoryStorage
-from support.stores import cut, flip, make_store, partition_id
+from support.stores import compacted_store, cut, flip, make_store, partition_id
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def test_groups_follow_each_other_without_a_gap(storage: MemoryStorage) ->
 
 async def test_a_walk_from_the_middle_reads_no_file_before_it(storage: MemoryStorage) -> None:
     store = Store.open(storage)
-    (first, _), (_, middle) = store.segments()[:2]
+    (first, *_), (_, middle, *_) = store.segments()[:2]
     storage.unlink(first)
 
     found = list(Walk(store, from_lsn=middle + 1))
@@ -54,7 +54,7 @@ async def test_behind_a_bad_group_the_walk_goes_on_with_the_next_valid_one(stora
 
 async def test_a_file_that_ends_early_leaves_a_gap_up_to_the_next(storage: MemoryStorage) -> None:
     store = Store.open(storage)
-    (name, first), (_, following) = store.segments()[1:3]
+    (name, first, *_), (_, following, *_) = store.segments()[1:3]
     cut(storage, name, 10_000)
 
     before, gap, after = _around_the_gap(list(Walk(store)))
@@ -65,7 +65,7 @@ async def test_a_file_that_ends_early_leaves_a_gap_up_to_the_next(storage: Memor
 
 async def test_a_file_that_goes_before_it_is_read_is_a_gap_and_noted(storage: MemoryStorage) -> None:
     store = Store.open(storage)
-    (name, first), (_, following) = store.segments()[1:3]
+    (name, first, *_), (_, following, *_) = store.segments()[1:3]
     walk = Walk(store)
     storage.unlink(name)
 
@@ -77,7 +77,7 @@ async def test_a_file_that_goes_before_it_is_read_is_a_gap_and_noted(storage: Me
 
 async def test_behind_the_last_group_there_may_be_a_torn_one(storage: MemoryStorage) -> None:
     store = Store.open(storage)
-    name, first = store.segments()[-1]
+    name, first, *_ = store.segments()[-1]
     walk = Walk(store)
     list(walk)
     storage.open(name, write=True).pwrite([b"ISG1 torn"], walk.end_lsn - first)
@@ -114,5 +114,18 @@ def test_files_are_named_by_twenty_digits() -> None:
     assert not is_named("120.log", ".log")
     assert not is_named("0000000000000000012a.log", ".log")
     assert not is_named("00000000000000000120.log", ".index")
-    assert lsn_of("journal/00000000000000000120.log") == 120
     assert index_of(partition_id(7)) == 7
+
+
+async def test_a_compacted_file_is_walked_in_its_place() -> None:
+    storage = MemoryStorage()
+    await compacted_store(storage)
+    walk = Walk(Store.open(storage))
+
+    found = [each for each in walk if isinstance(each, Piece)]
+
+    copy = walk.files[0]
+    assert found[0].file == copy.name
+    assert found[0].group.header.generation == copy.generation == 1
+    assert walk.ends[copy.name] == (copy.end_lsn,)
+    assert not Store.open(storage).strangers()

@@ -38,7 +38,8 @@ class TestCreate:
     def test_every_setting_of_a_stream_can_be_given(self, cli: Cli) -> None:
         options = (
             "--partitions 6 --retain 30d --retain-size 10MB --consumed --floor 1h --ceiling 60d --silent 2d"
-            " --durability written --key id --max-event 64KiB --dedup 10m"
+            " --durability written --key id --max-event 64KiB --dedup 10m --compression gzip --timestamps append"
+            " --compact-lag 1m --tombstones 2h"
         )
         cli("create", "orders", *options.split())
 
@@ -49,11 +50,19 @@ class TestCreate:
             "age_ms": 30 * DAY_MS,
             "size_bytes": 10_000_000,
             "compact": False,
+            "compact_lag_ms": 60_000,
+            "compact_lag_max_ms": None,
+            "compact_ratio": 0.5,
+            "tombstone_ms": 7_200_000,
             "consumed": True,
             "floor_ms": 3_600_000,
             "ceiling_ms": 60 * DAY_MS,
             "silent_ms": 2 * DAY_MS,
             "record_bytes_max": 65_536,
+            "timestamps": "append",
+            "timestamp_before_ms": None,
+            "timestamp_after_ms": None,
+            "compression": "gzip",
             "dedup_ms": 600_000,
             "codec": "json",
             "event_types": [],

@@ -142,6 +142,6 @@ async def test_a_copy_that_is_given_up_leaves_nothing() -> None:
 
     next(steps)
     assert [name for name in store.journal.storage.list("journal") if name.endswith(".tmp")]
-    steps.close()  # type: ignore[attr-defined]
+    steps.close()
 
     assert not [name for name in store.journal.storage.list("journal") if name.endswith(".tmp")]

@@ -7,6 +7,7 @@ from isthmus.clock import SystemClock
 from isthmus.definition import TopicConfig
 from isthmus.limits import SEGMENT_BYTES_MIN
 from isthmus.log import batch, checkpoint, facts
+from isthmus.log.compaction import Compaction
 from isthmus.log.journal import Journal, JournalOptions
 from isthmus.log.recovery import open_journal
 from isthmus.log.storage import Storage
@@ -82,6 +83,19 @@ async def make_store(storage: Storage, batches: int = 400, checkpoints: Sequence
             written = stop
             if stop in checkpoints:
                 await maker.checkpoint()
+
+
+async def compacted_store(storage: Storage) -> None:
+    """A cleanly closed store of which two segments were compacted into one, and that goes on behind it."""
+    async with StoreMaker(storage) as maker:
+        await maker.batches(400)
+        partition = maker.journal.partitions[partition_id(0)]
+        await maker.fact(facts.Trimmed(partition.id, partition.high_watermark, "test", 1))
+        await maker.journal.seal_active()
+        await maker.checkpoint()
+        await maker.checkpoint()
+        await Compaction(maker.journal, SystemClock()).once([], force=True)
+        await maker.batches(10)
 
 
 def flip(storage: Storage, name: str, position: int) -> None:

@@ -277,8 +277,6 @@ class Broker:
             raise InvalidArgument("partitions", f"can only grow, from {old.partitions} to {PARTITIONS_MAX} at most")
         if asked.placement != old.placement or asked.lifetime != old.lifetime:
             raise InvalidArgument("placement", "placement and lifetime are fixed when a topic is made")
-        if asked.config.compact != old.config.compact:
-            raise InvalidArgument("compact", "is fixed when a topic is made; make a new topic and copy")
         check_topic_config(asked.config)
         fact = facts.TopicSet(
             old.id, old.uuid, old.namespace, old.name, asked.partitions, old.placement, asked.config, old.lifetime,

@@ -1,4 +1,4 @@
-"""The one background loop: expiry of leases and lives, dead letters, retention, checkpoints, removal of dead segments.
+"""The background loop: expiry of leases and lives, dead letters, retention, checkpoints, removal of dead segments.
 
 It decides nothing itself: it asks the lenses and the log what is due and puts it into units. A failure of the disk ends
 it (the journal is poisoned then and says so to every caller); any other error is a bug and is raised at `stop`.
@@ -8,6 +8,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from isthmus.broker.compacting import Compacting
 from isthmus.errors import BeingChanged, Closed, RequestError, StorageError
 from isthmus.lenses.queue.queue import Queue
 from isthmus.limits import GROUPS_RETURN_MS
@@ -30,15 +31,18 @@ class Housekeeping:
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
+        self.compacting = Compacting(broker)
         self._task: asyncio.Task[None] | None = None
         self._watch = retention.ClockWatch(broker.clock.now_ms(), broker.clock.monotonic_ms())
 
     def start(self) -> None:
         """Begin to look at regular times."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="isthmus-housekeeping")
+        self.compacting.start()
 
     async def stop(self) -> None:
-        """End the loop; raises what it ended with, if that was a bug."""
+        """End the loop, and that of compaction; raises what it ended with, if that was a bug."""
+        await self.compacting.stop()
         task, self._task = self._task, None
         if task is None:
             return

@@ -11,7 +11,15 @@ import msgspec
 
 from isthmus.client.destination import DEAD_SUFFIX, RETAIN
 from isthmus.client.duration import duration_ms, size_bytes, start_at
-from isthmus.definition import BackoffPolicy, QueueConfig, QueueDefinition, TopicConfig, TopicDefinition
+from isthmus.definition import (
+    BackoffPolicy,
+    Compression,
+    QueueConfig,
+    QueueDefinition,
+    Timestamps,
+    TopicConfig,
+    TopicDefinition,
+)
 from isthmus.errors import InvalidArgument
 from isthmus.limits import PARTITIONS_MAX
 
@@ -42,6 +50,18 @@ TOPIC_OPTIONS: Final = (
     ),
     click.option("--key", "key_field", metavar="FIELD", help="The field that is the key; `pub` takes it from there."),
     click.option("--max-event", "record_bytes_max", metavar="SIZE", help="The largest event."),
+    click.option(
+        "--compression",
+        type=click.Choice(["producer", "none", "gzip", "snappy", "lz4", "zstd"]),
+        help="The codec in which batches are stored, whatever producers send.",
+    ),
+    click.option(
+        "--timestamps",
+        type=click.Choice(["create", "append"]),
+        help="What a timestamp says: when an event was made, or when it was appended.",
+    ),
+    click.option("--compact-lag", metavar="AGE", help="With --compact: younger events stay, newest of a key or not."),
+    click.option("--tombstones", metavar="AGE", help="With --compact: how long a deletion can be read."),
     click.option("--dedup", metavar="AGE", help="How long an id for de-duplication is remembered."),
 )
 QUEUE_OPTIONS: Final = (
@@ -79,6 +99,10 @@ class Asked(msgspec.Struct, kw_only=True):
     durability: Literal["fsync", "written"] | None = None
     key_field: str | None = None
     record_bytes_max: str | None = None
+    compression: Compression | None = None
+    timestamps: Timestamps | None = None
+    compact_lag: str | None = None
+    tombstones: str | None = None
     dedup: str | None = None
     lease: str | None = None
     attempts: int | None = None
@@ -99,6 +123,10 @@ class Asked(msgspec.Struct, kw_only=True):
             "ceiling_ms": _age(self.ceiling, "--ceiling"),
             "silent_ms": _age(self.silent, "--silent"),
             "record_bytes_max": _size(self.record_bytes_max, "--max-event"),
+            "compression": self._given(self.compression),
+            "timestamps": self._given(self.timestamps),
+            "compact_lag_ms": UNSET if self.compact_lag is None else duration_ms(self.compact_lag, "--compact-lag"),
+            "tombstone_ms": UNSET if self.tombstones is None else duration_ms(self.tombstones, "--tombstones"),
             "dedup_ms": _age(self.dedup, "--dedup"),
             "consumed": self._given(self.consumed),
             "level": self._given(self.durability),

@@ -1,10 +1,10 @@
-"""`isthmus log`: the files of a data directory themselves: verify them, look into them, repair what can be.
+"""`isthmus log`: the files of a data directory themselves: verify them, look into them, compact and repair them.
 
-Verify and dump read only and work beside a running owner. Repair takes the directory.
+Verify and dump read only and work beside a running owner. Compact and repair take the directory.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -15,6 +15,7 @@ from isthmus.cli.output import Output, counted, printable, size_text
 
 if TYPE_CHECKING:
     from isthmus.cli.log_verify import Finding, Verified
+    from isthmus.log.compaction import Compacted
     from isthmus.log.storage import RealStorage
 
 REPORTS: Final = "quarantine"
@@ -23,7 +24,7 @@ OFFSETS_SHOWN: Final = 20
 
 @group("log")
 def log() -> None:
-    """The files of a data directory: verify, dump, repair.
+    """The files of a data directory: verify, dump, compact, repair.
 
     Example:
       isthmus --dir ./data log verify
@@ -157,6 +158,70 @@ def dump_command(
             out.text(row_text(row))
     if dump.gaps:
         raise click.exceptions.Exit(EXIT_FOUND)
+
+
+# ---- compact -------------------------------------------------------------------------------------------------------
+
+
+@log.command("compact")
+@click.argument("topic", metavar="[TOPIC]", required=False)
+@pass_settings
+def compact_command(settings: Settings, topic: str | None) -> None:
+    """Win back what dead events take of the files, now and completely.
+
+    A running broker does this by itself where it is worth it. Of streams that keep the newest event of each key (all,
+    or only TOPIC) older ones go; what retention, consumption or removal left in the files goes anyway. Events keep
+    their offsets. It needs the directory for itself, and disk space for a segment. Ends with exit code 1 when a file
+    could not be read, which stays as it is.
+
+    Example:
+      isthmus --dir ./data log compact customers
+    """
+    storage = open_storage(settings, "log compact")
+    with settings.out.progress("compacting", None, "bytes") as progress:
+        done, before, after = run(_compact(storage, topic, progress.advance))
+    if settings.json:
+        settings.out.document({"before_bytes": before, "after_bytes": after, "compacted": done})
+    else:
+        for line in compacted_lines(done, before, after):
+            settings.out.text(line)
+    if done.problems:
+        raise click.exceptions.Exit(EXIT_FOUND)
+
+
+async def _compact(
+    storage: "RealStorage", topic: str | None, advance: Callable[[int], None]
+) -> tuple["Compacted", int, int]:
+    """What was done, and the bytes of the journal's segments before and after."""
+    from isthmus.broker.broker import Broker
+    from isthmus.clock import SystemClock
+    from isthmus.definition import DEFAULT_NAMESPACE
+    from isthmus.errors import InvalidArgument
+
+    broker = Broker(storage, SystemClock())
+    await broker.open()
+    try:
+        found = None if topic is None else broker.topic(DEFAULT_NAMESPACE, topic)
+        if found is not None and not found.set.config.compact:
+            raise InvalidArgument("TOPIC", f"{topic!r} does not keep the newest event of each key")
+        before = sum(segment.size_bytes for segment in broker.journal.segments)
+        done = await broker.housekeeping.compacting.everything(found, advance)
+        return done, before, sum(segment.size_bytes for segment in broker.journal.segments)
+    finally:
+        await broker.close()
+
+
+def compacted_lines(done: "Compacted", before: int, after: int) -> Iterable[str]:
+    """What was done, as text."""
+    yield f"journal: {size_text(before)} before, {size_text(after)} now"
+    copies = counted(done.made, "file")
+    yield f"{counted(done.files, 'file')} copied into {copies}; {counted(done.records, 'event')} replaced by newer ones"
+    if done.kept_whole:
+        yield f"{counted(done.kept_whole, 'batch', 'batches')} kept whole: they cannot be decoded here"
+    if done.keys_left:
+        yield "more is left: run it again"
+    for problem in done.problems:
+        yield f"left as it is: {printable(problem)}"
 
 
 # ---- repair --------------------------------------------------------------------------------------------------------

@@ -178,7 +178,7 @@ def _journal(store: Store) -> Iterator[Check]:
             epoch = max(epoch, fact.epoch) if isinstance(fact, facts.StoreOpened) else epoch
             given_up += isinstance(fact, facts.LossAccepted)
     segments = store.segments()
-    walk = Walk(store, from_lsn=segments[-1][1] if segments else 0, durable_lsn=durable_lsn)
+    walk = Walk(store, from_lsn=segments[-1].first_lsn if segments else 0, durable_lsn=durable_lsn)
     gaps, last_ms = [], 0
     for each in walk:
         if isinstance(each, Gap):

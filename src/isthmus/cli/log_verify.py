@@ -5,7 +5,7 @@ opening a store (docs/formats/journal.md, section 8); what recovery would refuse
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -117,6 +117,7 @@ class _File:
 
     name: str
     first_lsn: int
+    generation: int
     rows: ActiveIndex = field(default_factory=ActiveIndex)
 
 
@@ -152,6 +153,7 @@ class Verifier:
         self._removed: list[tuple[int, int]] = []
         self._accepted: list[tuple[int, int]] = []
         self._gone_topics: set[int] = set()
+        self._swaps: dict[str, facts.Swap] = {}
         self.result = Verified(directory=storage.directory, format=self._store.format, store=self._store.uuid.hex())
 
     def run(self) -> Verified:
@@ -166,6 +168,7 @@ class Verifier:
         result.durable_lsn = walk.durable_lsn
         result.end_lsn = walk.end_lsn
         self._check_end(walk)
+        self._check_lengths(walk)
         self._judge(walk)
         for name, why in walk.unreadable:
             self._find("damage", f"cannot be read: {why}", name)
@@ -204,7 +207,9 @@ class Verifier:
                 CheckpointSeen(name, ok=True, applied_lsn=found.applied_lsn, durable_lsn=found.durable_lsn, facts=count)
             )
         segments = self._store.segments()
-        needed = not good and bool(segments) and segments[0][1] > 0
+        # Where segments were removed or compacted, the journal does not hold all facts any more.
+        needed = not good and any(segment.generation for segment in segments)
+        needed = needed or (not good and bool(segments) and segments[0].first_lsn > 0)
         for name in bad:
             if needed:
                 self._find("damage", "checkpoint damaged, and no other is left to rebuild the state from", name)
@@ -218,6 +223,8 @@ class Verifier:
         match fact:
             case facts.SegmentsRemoved():
                 self._removed = merge_ranges([*self._removed, *fact.ranges])
+            case facts.Swap():
+                self._swaps[fact.target] = fact
             case facts.LossAccepted():
                 self._accepted = merge_ranges([*self._accepted, *fact.ranges])
             case facts.PartitionState():
@@ -244,10 +251,11 @@ class Verifier:
 
     def _read_journal(self, walk: Walk) -> None:
         current: _File | None = None
+        generations = {segment.name: segment.generation for segment in walk.files}
         for found in walk:
             if found.file and (current is None or found.file != current.name):
                 self._finish(current, walk)
-                current = _File(found.file, found.first_lsn)
+                current = _File(found.file, found.first_lsn, generations.get(found.file, 0))
             if isinstance(found, Gap):
                 self._gaps.append(found)
                 self._advance(found.end - found.start)
@@ -326,7 +334,7 @@ class Verifier:
             self._find("note", "no index beside this sealed segment; opening the store for writing makes it", file.name)
             return
         try:
-            index = self._open_index(sidecar, file.first_lsn, walk.ends[file.name])
+            index = self._open_index(sidecar, file, walk.ends[file.name])
             index.verify()
             self._compare(index, file, name)
         except IndexInvalid as error:
@@ -336,13 +344,17 @@ class Verifier:
         finally:
             sidecar.close()
 
-    def _open_index(self, sidecar: File, first_lsn: int, ends: tuple[int, ...]) -> SealedIndex:
+    def _open_index(self, sidecar: File, file: _File, ends: tuple[int, ...]) -> SealedIndex:
         """The sidecar of a segment that ends at one of these LSNs. Raises IndexInvalid."""
         *others, end = ends
         for other in others:
             with suppress(IndexInvalid):
-                return SealedIndex(sidecar.pread, sidecar.size(), self._store.uuid, first_lsn, other, IndexCache())
-        return SealedIndex(sidecar.pread, sidecar.size(), self._store.uuid, first_lsn, end, IndexCache())
+                return self._index_to(sidecar, file, other)
+        return self._index_to(sidecar, file, end)
+
+    def _index_to(self, sidecar: File, file: _File, end_lsn: int) -> SealedIndex:
+        cache, size = IndexCache(), sidecar.size()
+        return SealedIndex(sidecar.pread, size, self._store.uuid, file.first_lsn, end_lsn, cache, file.generation)
 
     def _compare(self, index: SealedIndex, file: _File, name: str) -> None:
         for partition, (namespace, topic, _, _) in index.names().items():
@@ -375,6 +387,24 @@ class Verifier:
         for partition, seen in self._partitions.items():
             if seen.next_offset > seen.end:
                 self._jumps.append(_Jump(partition, seen.end, seen.next_offset, seen.lsn, beyond))
+
+    def _check_lengths(self, walk: Walk) -> None:
+        """A compacted file that ends at a group may still end too early: the fact that it counts tells its length."""
+        for segment in walk.files:
+            swap = self._swaps.get(segment.name)
+            size = self._size_of(segment.name) if swap is not None else None
+            if swap is not None and size is not None and size < swap.length:
+                start, end = segment.first_lsn + size, segment.first_lsn + swap.length
+                self._gaps.append(Gap(segment.name, segment.first_lsn, start, end))
+
+    def _size_of(self, name: str) -> int | None:
+        """None when a running owner has removed it."""
+        try:
+            file = self._storage.open(name)
+        except FileNotFoundError:
+            return None
+        with closing(file):
+            return file.size()
 
     def _judge(self, walk: Walk) -> None:
         self.result.findings = [self._excused(each) for each in self.result.findings]

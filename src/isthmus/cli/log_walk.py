@@ -4,6 +4,7 @@ It changes nothing, takes no lock and trusts no index, so it works beside the pr
 directory that nothing else can open any more. What a gap means is judged by others.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -12,15 +13,24 @@ import msgspec
 
 from isthmus.errors import FormatTooNew, NotAStore
 from isthmus.limits import KIB
-from isthmus.log import checkpoint, commit, facts
+from isthmus.log import chain, checkpoint, commit, facts
 from isthmus.log import format as form
 from isthmus.log.recovery import FORMAT, FORMAT_VERSION, StoreFormat
 from isthmus.log.scan import Group, GroupReader
-from isthmus.log.segment import INDEX_SUFFIX, LOG_SUFFIX
+from isthmus.log.segment import INDEX_SUFFIX, LOG_SUFFIX, FileName, compacted_stem, file_name_of
 from isthmus.log.storage import File, Storage, read_all
 
 PARTITION_BITS: Final = 16
 LSN_DIGITS: Final = 20
+
+
+class SegmentFile(NamedTuple):
+    """A segment's file; `end_lsn` is known, and `generation` not 0, when compaction wrote it."""
+
+    name: str
+    first_lsn: int
+    end_lsn: int | None
+    generation: int
 
 
 class Piece(NamedTuple):
@@ -134,20 +144,42 @@ class Store:
             raise NotAStore(storage.directory, f"its FORMAT file is damaged ({error}); restore it") from error
         return cls(storage, stored.format, store_uuid, form.Checksums(store_uuid))
 
-    def segments(self) -> list[tuple[str, int]]:
-        """(file, first LSN) of each segment in order."""
-        names = (name for name in self.storage.list(commit.JOURNAL) if is_named(name, LOG_SUFFIX))
-        return [(f"{commit.JOURNAL}/{name}", lsn_of(name)) for name in names]
+    def segments(self) -> list[SegmentFile]:
+        """The files of the segments that count, in order: sources of a compaction while all of them are there."""
+        return [_segment_file(file) for file in chain.by_coverage(self._segment_names(), self._size_of)]
+
+    def _segment_names(self) -> list[FileName]:
+        stems = (
+            name.removesuffix(LOG_SUFFIX) for name in self.storage.list(commit.JOURNAL) if name.endswith(LOG_SUFFIX)
+        )
+        return [found for stem in stems if (found := file_name_of(stem)) is not None]
+
+    def _size_of(self, file: FileName) -> int:
+        try:
+            opened = self.storage.open(_segment_file(file).name)
+        except FileNotFoundError:  # a running owner has removed it
+            return 0
+        with contextlib.closing(opened):
+            return opened.size()
 
     def strangers(self) -> list[str]:
         """Files in the store's folders that nobody will read: left over, or unknown."""
-        known = ((commit.JOURNAL, (LOG_SUFFIX, INDEX_SUFFIX)), (checkpoint.FOLDER, (checkpoint.SUFFIX,)))
+        used = {segment.name.removesuffix(LOG_SUFFIX) for segment in self.segments()}
+        journal = [f"{commit.JOURNAL}/{name}" for name in self.storage.list(commit.JOURNAL)]
+        unknown = [name for name in self.storage.list(checkpoint.FOLDER) if not is_named(name, checkpoint.SUFFIX)]
         return [
-            path
-            for folder, suffixes in known
-            for name in self.storage.list(folder)
-            if (path := f"{folder}/{name}") != commit.SPARE and not any(is_named(name, each) for each in suffixes)
+            *(path for path in journal if path != commit.SPARE and not _counts(path, used)),
+            *(f"{checkpoint.FOLDER}/{name}" for name in unknown),
         ]
+
+
+def _counts(path: str, used: set[str]) -> bool:
+    """Whether a file of the journal is a segment in use, or a sidecar that its segment may have."""
+    stem, _, suffix = path.rpartition(".")
+    found = file_name_of(stem.rpartition("/")[2])
+    if found is None or f".{suffix}" not in (LOG_SUFFIX, INDEX_SUFFIX):
+        return False
+    return stem in used or (f".{suffix}" == INDEX_SUFFIX and not found.generation)
 
 
 def entries(group: Group) -> Iterator[Entry]:
@@ -156,15 +188,17 @@ def entries(group: Group) -> Iterator[Entry]:
         yield Entry(lsn, view, group.body[view.position : view.position + view.length], payload)
 
 
+def _segment_file(file: FileName) -> SegmentFile:
+    if file.end_lsn is None:
+        return SegmentFile(commit.segment_name(file.first_lsn), file.first_lsn, None, 0)
+    stem = compacted_stem(file.first_lsn, file.end_lsn, file.generation)
+    return SegmentFile(f"{commit.JOURNAL}/{stem}{LOG_SUFFIX}", file.first_lsn, file.end_lsn, file.generation)
+
+
 def is_named(name: str, suffix: str) -> bool:
     """Whether a file is named by an LSN with that suffix."""
     stem = name.removesuffix(suffix)
     return name.endswith(suffix) and len(stem) == LSN_DIGITS and stem.isascii() and stem.isdecimal()
-
-
-def lsn_of(name: str) -> int:
-    """The LSN that a file is named by."""
-    return int(name.rpartition("/")[2][:LSN_DIGITS])
 
 
 class Walk:
@@ -184,26 +218,26 @@ class Walk:
         self.ends: dict[str, tuple[int, ...]] = {}
         self.vanished: list[str] = []
         self.unreadable: list[tuple[str, str]] = []
-        self.files: list[tuple[str, int]] = store.segments()
+        self.files: list[SegmentFile] = store.segments()
         if self.files:
             # A segment gets its name only after everything below it was synced.
-            self.durable_lsn = max(self.durable_lsn, self.files[-1][1])
+            self.durable_lsn = max(self.durable_lsn, self.files[-1].first_lsn)
 
     @property
     def total_bytes(self) -> int:
         """Bytes of the files that the walk reads, including what is allocated and not yet used."""
         total = 0
-        for name, _ in self._wanted():
+        for segment in self._wanted():
             try:
-                file = self._store.storage.open(name)
+                file = self._store.storage.open(segment.name)
             except FileNotFoundError:
                 continue
             total += file.size()
             file.close()
         return total
 
-    def _wanted(self) -> list[tuple[str, int]]:
-        ends = [first for _, first in self.files[1:]]
+    def _wanted(self) -> list[SegmentFile]:
+        ends = [segment.first_lsn for segment in self.files[1:]]
         kept = [row for row, end in zip(self.files, ends, strict=False) if end > self._from_lsn]
         return [*kept, *self.files[-1:]]
 
@@ -211,24 +245,45 @@ class Walk:
         """Groups and gaps in LSN order; a missing file between two others is a gap, too."""
         wanted = self._wanted()
         at = self._from_lsn
-        for position, (name, first_lsn) in enumerate(wanted):
-            if first_lsn > at:
-                yield Gap("", at, at, first_lsn)
-            following = wanted[position + 1][1] if position + 1 < len(wanted) else None
+        for position, segment in enumerate(wanted):
+            if segment.first_lsn > at:
+                yield Gap("", at, at, segment.first_lsn)
+            following = wanted[position + 1].first_lsn if position + 1 < len(wanted) else None
+            end = segment.end_lsn if segment.end_lsn is not None else following
             try:
-                file = self._store.storage.open(name)
+                file = self._store.storage.open(segment.name)
             except FileNotFoundError:
-                self.vanished.append(name)
-                at = first_lsn
+                self.vanished.append(segment.name)
+                at = segment.first_lsn
                 continue
             try:
-                yield from self._segment(name, first_lsn, following, file)
+                if segment.end_lsn is not None:
+                    yield from self._compacted(segment, segment.end_lsn, file)
+                else:
+                    yield from self._segment(segment.name, segment.first_lsn, following, file)
             except OSError as error:
-                self.unreadable.append((name, error.strerror or str(error)))
-                yield Gap(name, first_lsn, self.end_lsn, following or max(self.end_lsn, self.durable_lsn))
+                self.unreadable.append((segment.name, error.strerror or str(error)))
+                lost_to = end or max(self.end_lsn, self.durable_lsn)
+                yield Gap(segment.name, segment.first_lsn, self.end_lsn, lost_to)
             finally:
                 file.close()
-            at = max(self.end_lsn, following or 0)
+            at = max(self.end_lsn, end or 0)
+
+    def _compacted(self, segment: SegmentFile, end_lsn: int, file: File) -> Iterator[Piece | Gap]:
+        """The groups of a compacted file; what they are found by are addresses in the range that it owns."""
+        reader = GroupReader(file, segment.first_lsn, self._store.checksums, segment.generation)
+        lsn, stop = segment.first_lsn, segment.first_lsn + reader.size
+        while lsn < stop:
+            for group in reader.chain(lsn, stop):
+                lsn = self.end_lsn = group.end_lsn
+                if lsn > self._from_lsn:
+                    yield Piece(segment.name, segment.first_lsn, group)
+            if lsn < stop:
+                behind = (header.first_lsn for header in reader.headers_behind(lsn) if reader.at(header.first_lsn))
+                bad, lsn = lsn, next(behind, stop)
+                yield Gap(segment.name, segment.first_lsn, bad, lsn)
+        self.end_lsn = end_lsn
+        self.ends[segment.name] = (end_lsn,)
 
     def _segment(self, name: str, first_lsn: int, following: int | None, file: File) -> Iterator[Piece | Gap]:
         lsn: int | None = first_lsn

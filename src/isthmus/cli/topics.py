@@ -171,12 +171,15 @@ def _topic_rows(topic: TopicView) -> list[tuple[str, object]]:
         ("event types", ", ".join(config.event_types) or None),
         ("codec", config.codec),
         ("largest event", size_text(config.record_bytes_max)),
+        ("compression", config.compression if config.compression != "producer" else "as producers send"),
+        ("timestamps", "of append" if config.timestamps == "append" else "of producers"),
+        ("deletions stay", span_text(config.tombstone_ms) if config.compact else None),
         ("remembers ids for", span_text(config.dedup_ms)),
         ("lives", _LIVES[topic.lifetime]),
         ("made", time_text(topic.created_ms)),
         ("id", f"{topic.id} ({topic.uuid})"),
     ]
-    unset = ("never removed before", "always removed after", "key", "event types")
+    unset = ("never removed before", "always removed after", "key", "event types", "deletions stay")
     return [row for row in rows if row[0] not in unset or row[1] not in (None, "-")]
 
 

@@ -4,17 +4,14 @@ It opens and reclaims; it publishes and handles nothing.
 """
 
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec.structs import replace
 
-from isthmus import State, Stream, connect
+from isthmus import connect
 from isthmus.demo import events
-from isthmus.demo.findings import newest
 from isthmus.limits import MIB
 from isthmus.types import Bus
-
-S = TypeVar("S", bound=State)
 
 SEGMENT_BYTES: Final = 1 * MIB
 """Small, so that a month has many segments and removing the consumed ones shows."""
@@ -29,27 +26,16 @@ async def reclaim(bus: Bus, before_ms: int) -> int:
     """Let go of what is from before a time and consumed, and of figures that newer ones replaced; returns the bytes.
 
     Only the floor of `flights` moves: that every group has consumed them is what removes the events. What is younger
-    stays as it was declared, to be looked at.
+    stays as it was declared, to be looked at. Of the streams of states compaction leaves the newest of each key.
     """
     age_ms = max(0, bus.engine.clock.now_ms() - before_ms)
     flights, rebooked = events.flights.definition(), events.rebooked.definition()
     await bus.admin.alter(replace(flights, config=replace(flights.config, floor_ms=age_ms)))
     await bus.admin.alter(replace(rebooked, config=replace(rebooked.config, age_ms=age_ms)))
-    await keep_newest(bus, events.carriers)
-    await keep_newest(bus, events.boards)
-    await keep_newest(bus, events.keys)
     freed_bytes = await bus.admin.reclaim()
     await bus.admin.alter(flights)
     await bus.admin.alter(rebooked)
     return freed_bytes
-
-
-async def keep_newest(bus: Bus, stream: Stream[S]) -> None:
-    """Make a stream of states anew with the newest of each key, which compaction will do by itself one day."""
-    states = await newest(bus, stream)
-    await bus.admin.remove(stream.name)
-    await bus.admin.create(stream.definition())
-    await bus.publish(stream, *(state.event for state in states))
 
 
 async def removed(bus: Bus) -> int:

@@ -215,7 +215,9 @@ class Admin(Protocol):
         """The life of one event, as far as the journal still tells."""
 
     async def reclaim(self) -> int:
-        """Remove now, and not at some quiet time, what retention lets go; returns the bytes of disk that came back."""
+        """Remove now, and not at some quiet time, what retention lets go, and what newer events of a compacted stream
+        have replaced; returns the bytes of disk that came back.
+        """
 
     async def users(self) -> list[UserView]:
         """All users by name. Raises AccessDenied for who is no administrator, like the three that follow."""

@@ -178,11 +178,13 @@ class EmbeddedAdmin:
         return explain.first_of_each(steps)
 
     async def reclaim(self) -> int:
-        """Trim, then remove dead segments, with the checkpoints that this waits for."""
+        """Trim, remove dead segments, with the checkpoints that this waits for, and compact what is left."""
         housekeeping = self._engine.broker.housekeeping
         for topic in list(self._engine.broker.catalog.topics.values()):
             await housekeeping.trim(topic)
-        return await housekeeping.sweep(force=True)
+        removed = await housekeeping.sweep(force=True)
+        done = await housekeeping.compacting.everything()
+        return removed + done.source_bytes - done.target_bytes
 
     async def users(self) -> list[UserView]:
         """All users by name."""

@@ -11,13 +11,13 @@ Invariants:
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from isthmus.clock import Clock
 from isthmus.definition import TopicConfig
-from isthmus.errors import Damaged, InvalidBatch, InvariantError, UnsupportedCompression
+from isthmus.errors import Closed, Damaged, InvalidBatch, InvariantError, UnsupportedCompression
 from isthmus.limits import (
     COMPACT_DEAD_SHARE,
     COMPACT_DIRTY_BYTES_MIN,
@@ -181,7 +181,7 @@ class _Scan:
         self._records: dict[Segment, int] = {}
         self._segments = [segment for segment in segments if segment.may_hold(partition.id)]
 
-    def steps(self) -> Iterator[int]:
+    def steps(self) -> Generator[int]:
         """Read all of it, as often as the keys need it; each step gives the bytes that it read.
 
         Raises:
@@ -253,6 +253,20 @@ class Compaction:
         self._clock = clock
         self._running = asyncio.Lock()
         self._looked_to = 0
+        self._ended: asyncio.Future[object] | None = None
+
+    async def stop(self) -> None:
+        """End a running pass at its next step, and wait for that; no other begins."""
+        ended = self._until_the_end()
+        if not ended.done():
+            ended.set_result(None)
+        async with self._running:
+            pass
+
+    def _until_the_end(self) -> "asyncio.Future[object]":
+        if self._ended is None:
+            self._ended = asyncio.get_running_loop().create_future()
+        return self._ended
 
     async def once(
         self,
@@ -271,7 +285,8 @@ class Compaction:
             progress: called with bytes read.
 
         Raises:
-            StorageError: the journal cannot be written; nothing is lost.
+            Closed: it was stopped; what was not finished will be begun anew.
+            StorageError, Overloaded: the journal cannot be written; nothing is lost.
             OSError: the disk failed or is full; what was not finished will be begun anew.
         """
         async with self._running:
@@ -281,7 +296,8 @@ class Compaction:
                 behind = [segment for segment in covered if segment.first_lsn >= self._looked_to]
                 wanted = behind[:COMPACT_LOOK_SEGMENTS]
                 self._looked_to = wanted[-1].end_lsn if len(wanted) < len(behind) else 0
-            one = _Pass(self._journal, self._clock, covered, force=force, progress=progress)
+            ended = self._until_the_end()
+            one = _Pass(self._journal, self._clock, covered, ended, force=force, progress=progress)
             return await one.run(asked, wanted)
 
 
@@ -291,6 +307,7 @@ class _Pass:
         journal: Journal,
         clock: Clock,
         covered: Sequence[Segment],
+        ended: "asyncio.Future[object]",
         *,
         force: bool,
         progress: Callable[[int], None],
@@ -298,6 +315,7 @@ class _Pass:
         self._journal = journal
         self._clock = clock
         self._covered = covered
+        self._ended = ended
         self._force = force
         self._progress = progress
         self._scans: list[_Scan] = []
@@ -329,7 +347,7 @@ class _Pass:
             return
         self._scans.append(scan)
 
-    def _weigh(self, segments: Sequence[Segment], weights: list[Weight | None]) -> Iterator[int]:
+    def _weigh(self, segments: Sequence[Segment], weights: list[Weight | None]) -> Generator[int]:
         """None for what cannot be had: retention takes it, or it could not be read."""
         for segment in segments:
             weight: Weight | None = None
@@ -401,17 +419,34 @@ class _Pass:
             self._result.keys_left += scan.keys.full
             self._result.kept_whole += scan.undecodable
 
-    async def _drive(self, steps: Iterator[int]) -> None:
+    async def _drive(self, steps: Generator[int]) -> None:
         """Take the steps some at a time on a work thread, with rests."""
-        while True:
-            begun_ms = self._clock.monotonic_ms()
-            read = await self._journal.run(lambda: _advance(steps))
-            if not read:
-                return
-            self._progress(read)
-            now_ms = self._clock.monotonic_ms()
-            rest_ms = 0 if self._force else COMPACT_REST_SHARE * (now_ms - begun_ms)
-            await self._clock.sleep_until(now_ms + rest_ms)
+        try:
+            while True:
+                if self._ended.done():
+                    raise Closed("compaction")
+                begun_ms = self._clock.monotonic_ms()
+                read = await self._one(steps)
+                if not read:
+                    return
+                self._progress(read)
+                now_ms = self._clock.monotonic_ms()
+                rest_ms = 0 if self._force else COMPACT_REST_SHARE * (now_ms - begun_ms)
+                if rest_ms:
+                    await self._clock.wait(self._ended, now_ms + rest_ms)
+                else:
+                    await asyncio.sleep(0)
+        finally:
+            steps.close()
+
+    async def _one(self, steps: Generator[int]) -> int:
+        """One step; who is cancelled waits for it, since nothing interrupts a thread."""
+        step = asyncio.ensure_future(self._journal.run(lambda: _advance(steps)))
+        try:
+            return await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait((step,))
+            raise
 
     def _note(self, error: Exception) -> None:
         log.warning("compaction leaves as it is what it cannot read: %s", error)

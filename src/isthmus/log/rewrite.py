@@ -7,7 +7,7 @@ Spec: docs/formats/journal.md, section 10.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import google_crc32c
@@ -99,7 +99,7 @@ class Copy:
         size = sum(source.size_bytes for source in self.sources)
         return Copied(size, self._position, self.records, self.kept_whole)
 
-    def steps(self) -> Iterator[int]:
+    def steps(self) -> Generator[int]:
         """The work in pieces: each gives the bytes that it read.
 
         Raises:
