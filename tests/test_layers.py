@@ -126,6 +126,7 @@ ROOMS: Final = (
     Room("server.*", f"{LEAF} broker.* protocols.* web.* server.*"),
     # One API on the port; the files that turn an address into an engine also see `connect`.
     Room("client.app client.bus client.sync client.testing", f"{LEAF} {BATCH} {ENGINE_PORT} engines.connect client.*"),
+    Room("client.models", LEAF),
     Room("client.duration", f"{LEAF} {ENGINE_PORT}"),
     Room("client.retry", f"{LEAF} client.duration"),
     Room("client.event", f"{LEAF} {BATCH} client.codecs client.duration"),
@@ -180,6 +181,7 @@ PACKAGES: Final = (
     ("uvloop", "cli.* server.*"),
     ("httptools h2", "protocols.http.*"),
     ("google", "client.protobuf"),  # google.protobuf
+    ("pydantic", "client.models"),
     ("fastavro", "client.avro"),
     ("confluent_kafka", "engines.kafka"),
     ("aio_pika", "engines.rabbitmq"),
@@ -191,6 +193,7 @@ PACKAGES: Final = (
 EXTRAS: Final = {
     "uvloop": "uvloop",
     "protobuf": "google",
+    "pydantic": "pydantic",
     "lz4": "lz4",
     "cramjam": "cramjam",
     "backports.zstd": "backports",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from isthmus.client.enrich import Breaker, Enricher, Question, Questions
-from isthmus.client.event import Event, Notification
+from isthmus.client.event import AnyEvent, Notification
 from isthmus.client.metrics import EnrichCounts
 from isthmus.client.provide import Provided, Providers
 from isthmus.client.retry import Backoff, Reject, Retry
@@ -48,14 +48,14 @@ class Owner:
     """An upstream service that says how often it was asked; `down` is how often it fails first."""
 
     def __init__(self, down: int = 0, error: Exception | None = None) -> None:
-        self.asked: list[Event] = []
+        self.asked: list[AnyEvent] = []
         self.down = down
         self.error = error or OSError("no route")
         self.running = 0
         self.running_most = 0
         self.gate: asyncio.Event | None = None
 
-    async def ask(self, event: Event) -> Order:
+    async def ask(self, event: AnyEvent) -> Order:
         self.asked.append(event)
         number = len(self.asked)
         self.running += 1

@@ -9,7 +9,7 @@ from isthmus.client.bus import Bus
 from isthmus.client.delivery import Message
 from isthmus.client.destination import Destination, Queue, Stream
 from isthmus.client.enrich import Enricher, Question, Questions
-from isthmus.client.event import Event, Notification
+from isthmus.client.event import AnyEvent, Event, Notification
 from isthmus.client.handler import Call, Handler, output_classes
 from isthmus.client.metrics import EnrichCounts
 from isthmus.client.provide import Provided, Providers
@@ -50,7 +50,7 @@ def questions() -> Questions:
     return found
 
 
-async def ask(event: Event) -> Order:
+async def ask(event: AnyEvent) -> Order:
     return Order()
 
 

@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, messa
 
 from isthmus.client.codecs import codec
 from isthmus.client.destination import Stream
-from isthmus.client.event import Event, Notification
+from isthmus.client.event import AnyEvent, Event, Notification
 from isthmus.errors import DeclarationError, DecodeError, InvalidArgument
 from isthmus.log.batch import decode_headers
 from isthmus.record import StoredRecord
@@ -166,7 +166,7 @@ FULL = Placed(
 )
 
 
-def there_and_back(event: Event) -> Event:
+def there_and_back(event: Event) -> AnyEvent:
     protobuf = codec("protobuf")
     return protobuf.decoder(type(event))(protobuf.encoder(type(event))(event))
 

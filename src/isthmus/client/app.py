@@ -16,7 +16,7 @@ from isthmus.client.core import Core
 from isthmus.client.destination import Destination, Stream
 from isthmus.client.duration import Duration, Size, StartAt
 from isthmus.client.enrich import RETRY, Question
-from isthmus.client.event import Event, State
+from isthmus.client.event import AnyEvent, State
 from isthmus.client.handler import Handler
 from isthmus.client.metrics import Metrics
 from isthmus.client.outbox import logger
@@ -33,7 +33,7 @@ from isthmus.limits import ENRICH_CONCURRENCY, SHUTDOWN_MS
 if TYPE_CHECKING:
     from isthmus.client.testing import TestApp
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 S = TypeVar("S", bound=State)
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -147,7 +147,7 @@ class App:
 
     def enrich(
         self,
-        event: type[Event],
+        event: type[AnyEvent],
         *,
         subject: str | Sequence[str] | None = None,
         retry: Backoff = RETRY,

@@ -17,7 +17,7 @@ from isthmus.client.core import Core, Entry, Settings
 from isthmus.client.delivery import Message
 from isthmus.client.destination import Destination, Queue, Stream
 from isthmus.client.duration import Duration, Size, StartAt, duration_ms, size_bytes, start_at
-from isthmus.client.event import Event, Headers, Key, State
+from isthmus.client.event import AnyEvent, Headers, Key, State
 from isthmus.client.loop_thread import LoopThread
 from isthmus.client.producer import Receipt
 from isthmus.definition import QueueDefinition, TopicDefinition
@@ -28,7 +28,7 @@ from isthmus.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BATCH_RECORDS_MAX,
 from isthmus.log.batch import check_codec
 from isthmus.record import Appended
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 S = TypeVar("S", bound=State)
 T = TypeVar("T")
 

@@ -5,11 +5,11 @@ import it when they are first used.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
-from isthmus.client.event import Event
+from isthmus.client.event import AnyEvent, Event
 from isthmus.errors import DeclarationError, InvalidArgument, Unsupported
 
 
@@ -24,10 +24,10 @@ class Codec(Protocol):
     def content_type(self) -> str:
         """The media type that travels in the header `content-type`."""
 
-    def encoder(self, event_type: type[Event]) -> Callable[[Event], bytes]:
+    def encoder(self, event_type: type[AnyEvent]) -> Callable[[AnyEvent], bytes]:
         """From an event of that class to bytes. Raises DeclarationError for a class that it cannot carry."""
 
-    def decoder(self, event_type: type[Event]) -> Callable[[bytes], Event]:
+    def decoder(self, event_type: type[AnyEvent]) -> Callable[[bytes], AnyEvent]:
         """From bytes to an event of that class. Raises DeclarationError for a class that it cannot carry."""
 
 
@@ -40,13 +40,19 @@ class JsonCodec:
     def __init__(self) -> None:
         self._encode = msgspec.json.Encoder().encode
 
-    def encoder(self, event_type: type[Event]) -> Callable[[Event], bytes]:
-        """One encoder serves all classes; the class is checked by making its decoder."""
+    def encoder(self, event_type: type[AnyEvent]) -> Callable[[AnyEvent], bytes]:
+        """One encoder serves all classes of ours; the class is checked by making its decoder."""
+        if not issubclass(event_type, Event):
+            encode: Callable[[AnyEvent], bytes] = _models().encoder(event_type)
+            return encode
         self.decoder(event_type)
         return self._encode
 
-    def decoder(self, event_type: type[Event]) -> Callable[[bytes], Event]:
+    def decoder(self, event_type: type[AnyEvent]) -> Callable[[bytes], AnyEvent]:
         """A decoder made for the class."""
+        if not issubclass(event_type, Event):
+            decode: Callable[[bytes], AnyEvent] = _models().decoder(event_type)
+            return decode
         try:
             decoder = msgspec.json.Decoder(event_type)
         except (TypeError, NameError) as error:
@@ -60,6 +66,12 @@ class JsonCodec:
                 " that msgspec knows; use a Struct, a dataclass or plain types"
             )
         return decoder.decode
+
+
+def _models() -> Any:  # noqa: ANN401 - a module
+    from isthmus.client import models  # noqa: PLC0415 - an extra, imported when it is used
+
+    return models
 
 
 def _foreign_type(found: object, seen: set[int]) -> type | None:

@@ -11,13 +11,13 @@ from typing import Generic, Literal, TypeVar
 
 from isthmus.client.delivery import Message, message_of
 from isthmus.client.destination import Destination, Queue
-from isthmus.client.event import Event
+from isthmus.client.event import AnyEvent
 from isthmus.clock import Timer
 from isthmus.engines.base import Chunk, Engine, Reader, Received, Source, Start
 from isthmus.errors import LeaseLost, RequestError
 from isthmus.limits import FETCH_BYTES_MAX, READ_BYTES_TARGET, READ_WAIT_MS
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 
 
 def messages_of(destination: Destination[E], chunk: Chunk) -> list[Message[E]]:

@@ -15,7 +15,7 @@ from isthmus.client.attributes import PublishOptions, attributes_of
 from isthmus.client.consumer import ReadLoop, Taken
 from isthmus.client.delivery import Message
 from isthmus.client.destination import Destination, Queue, Stream
-from isthmus.client.event import Event, Headers, Key
+from isthmus.client.event import AnyEvent, Headers, Key
 from isthmus.client.producer import Producer, Receipt
 from isthmus.definition import QueueDefinition, TopicDefinition
 from isthmus.engines.base import Attributes, Engine, Source, Start
@@ -23,7 +23,7 @@ from isthmus.errors import Closed, InvalidArgument, Unsupported
 from isthmus.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, LEASE_RECORDS_MAX
 from isthmus.record import Appended, Record
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 
 _NUMBERS: Final = itertools.count(1)
 
@@ -158,7 +158,7 @@ class Core:
 
     # ---- sending --------------------------------------------------------------------------------------------------
 
-    def entry(self, destination: Destination[Any], events: Sequence[Event], options: PublishOptions) -> Entry:
+    def entry(self, destination: Destination[Any], events: Sequence[AnyEvent], options: PublishOptions) -> Entry:
         """Events as records with attributes; may be called on any thread.
 
         Raises:

@@ -13,12 +13,12 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from isthmus.client.duration import Duration, duration_ms
-from isthmus.client.event import HEADER_ID, Event, event_type, headers_of_block, type_of_block
+from isthmus.client.event import HEADER_ID, AnyEvent, event_type, headers_of_block, is_event, type_of_block
 from isthmus.engines.base import Received
 from isthmus.errors import RequestError, Unsupported
 from isthmus.record import StoredRecord
 
-E_co = TypeVar("E_co", bound=Event, covariant=True)
+E_co = TypeVar("E_co", bound=AnyEvent, covariant=True)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -112,7 +112,7 @@ class Message(Struct, Generic[E_co], frozen=True, gc=False):
     @property
     def type(self) -> str | None:
         """The event's type name; None when neither the event nor a header tells it."""
-        if isinstance(self._outcome, Event):
+        if is_event(self._outcome):
             return event_type(self._outcome)
         return type_of_block(self.stored.headers)
 

@@ -7,20 +7,20 @@ import types
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Final, Generic, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from msgspec.structs import replace
 
 from isthmus.client.codecs import Codec
 from isthmus.client.codecs import codec as codec_named
 from isthmus.client.duration import Duration, Size, duration_ms, size_bytes, start_at
-from isthmus.client.event import Event, Notification, Reader, State, Writer, event_type
+from isthmus.client.event import AnyEvent, Event, Notification, Reader, State, Writer, event_type, field_names, is_model
 from isthmus.client.retry import Backoff
 from isthmus.definition import Level, QueueConfig, QueueDefinition, TopicConfig, TopicDefinition, check_name
 from isthmus.errors import DeclarationError, InvalidArgument, Unsupported
 from isthmus.limits import LEASE_MS_MAX, PARTITIONS_MAX
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 
 RETAIN: Final = "7d"
 """How long a stream keeps its events unless told otherwise; a compacted one keeps the newest of each key for ever."""
@@ -36,12 +36,12 @@ class Destination(ABC, Generic[E]):
         self.name = check_name(name)
         self.key_fields: tuple[str, ...] = (key,) if isinstance(key, str) else tuple(key or ())
         self.codec_name = codec
-        self._types: tuple[type[Event], ...] | None = None
+        self._types: tuple[type[AnyEvent], ...] | None = None
         self._writers: dict[str | None, Writer[E]] = {}
         self._reader: Reader[E] | None = None
 
     @property
-    def types(self) -> tuple[type[Event], ...]:
+    def types(self) -> tuple[type[AnyEvent], ...]:
         """The event classes, by type name; checked when first asked for.
 
         Raises:
@@ -88,8 +88,8 @@ class Destination(ABC, Generic[E]):
             self._reader = Reader(self.name, self.types, self.codec)
         return self._reader
 
-    def _check(self, found: tuple[type[Event], ...]) -> None:
-        names: dict[str, type[Event]] = {}
+    def _check(self, found: tuple[type[AnyEvent], ...]) -> None:
+        names: dict[str, type[AnyEvent]] = {}
         for each in found:
             other = names.setdefault(event_type(each), each)
             if other is not each:
@@ -99,10 +99,10 @@ class Destination(ABC, Generic[E]):
                     f" `class {each.__name__}(..., type=...)`"
                 )
             for field in self.key_fields:
-                if field not in each.__struct_fields__:
+                if field not in field_names(each):
                     raise DeclarationError(
                         f"{self!r}: key field {field!r} is no field of {each.__name__}"
-                        f" (it has {', '.join(each.__struct_fields__) or 'none'})"
+                        f" (it has {', '.join(field_names(each)) or 'none'})"
                     )
 
     def __repr__(self) -> str:
@@ -202,7 +202,7 @@ class Stream(Destination[E]):
         name = self.dead_name(group)
         return None if name is None else _dead_letters(name, self.definition().config)
 
-    def _check(self, found: tuple[type[Event], ...]) -> None:
+    def _check(self, found: tuple[type[AnyEvent], ...]) -> None:
         super()._check(found)
         states = [each for each in found if issubclass(each, State)]
         if states and len(states) < len(found):
@@ -325,7 +325,7 @@ class Queue(Destination[E]):
         """Its dead-letter queue as an ordinary queue, None when there is none."""
         return None if self.dead is None else _dead_letters(self.dead, self.definition().topic)
 
-    def _check(self, found: tuple[type[Event], ...]) -> None:
+    def _check(self, found: tuple[type[AnyEvent], ...]) -> None:
         super()._check(found)
         if self.of is None:
             return
@@ -343,23 +343,28 @@ class Queue(Destination[E]):
 # ---- what the declarations are checked with ----------------------------------------------------------------------
 
 
-def _declared_types(destination: Destination[Any]) -> tuple[type[Event], ...]:
+def _declared_types(destination: Destination[Any]) -> tuple[type[AnyEvent], ...]:
     kind = type(destination).__name__
     declared = getattr(destination, "__orig_class__", None)
     if declared is None:
         raise DeclarationError(
             f"{destination!r} does not say what it carries; write {kind}[YourEvent]({destination.name!r}, ...)"
         )
-    found: list[type[Event]] = []
+    found: list[type[AnyEvent]] = []
     for each in _members(get_args(declared)[0]):
-        if not (isinstance(each, type) and issubclass(each, Event)) or each in _BARE:
+        if not _is_event_class(each):
             raise DeclarationError(
-                f"{destination!r}: {_shown(each)} is no event class; subclass Notification, State or Event"
+                f"{destination!r}: {_shown(each)} is no event class; subclass Notification, State or Event, or"
+                " a model of pydantic"
             )
         if each not in found:
             found.append(each)
     # Sorted, because typing gives A | B for B | A when that was written first somewhere else in the program.
     return tuple(sorted(found, key=event_type))
+
+
+def _is_event_class(found: object) -> TypeGuard[type[AnyEvent]]:
+    return is_model(found) or (isinstance(found, type) and issubclass(found, Event) and found not in _BARE)
 
 
 def _members(annotation: object) -> list[object]:

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from isthmus.client.duration import Duration, duration_ms
-from isthmus.client.event import Event
+from isthmus.client.event import AnyEvent, Event, field_names, is_model
 from isthmus.client.metrics import EnrichCounts
 from isthmus.client.provide import Provided, Providers
 from isthmus.client.retry import Backoff, Reject, Retry
@@ -35,7 +35,7 @@ from isthmus.limits import (
 RETRY: Final = Backoff(3, "200ms", "5s", jitter=0.5)
 """How an upstream call is tried again, unless told otherwise, before the event itself counts as failed."""
 
-Ask = Callable[[Event], Awaitable[Any]]
+Ask = Callable[[AnyEvent], Awaitable[Any]]
 
 
 class Question:
@@ -47,7 +47,7 @@ class Question:
 
     def __init__(
         self,
-        event: type[Event],
+        event: type[AnyEvent],
         function: Callable[..., Any],
         *,
         subject: str | Sequence[str] | None = None,
@@ -77,7 +77,9 @@ class Question:
 
     def _is_event(self, parameter: Parameter) -> bool:
         annotation = parameter.annotation
-        return isinstance(annotation, type) and issubclass(annotation, Event) and issubclass(self.event, annotation)
+        if not isinstance(annotation, type) or not (issubclass(annotation, Event) or is_model(annotation)):
+            return False
+        return issubclass(self.event, annotation)
 
     def _check(self) -> None:
         whose = f"enrich function {self.signature.name}"
@@ -96,7 +98,7 @@ class Question:
         name = next(p.name for p in self.signature.parameters if self._is_event(p))
         function = self.function
 
-        def ask(event: Event) -> Awaitable[Any]:
+        def ask(event: AnyEvent) -> Awaitable[Any]:
             arguments = {**fixed, name: event}
             found: Awaitable[Any] = function(**arguments) if self.signature.is_async else run(function, arguments)
             return found
@@ -104,8 +106,10 @@ class Question:
         return ask
 
 
-def _subject(signature: Signature, event: type[Event], fields: tuple[str, ...]) -> Callable[[Event], Hashable] | None:
-    unknown = [field for field in fields if field not in event.__struct_fields__]
+def _subject(
+    signature: Signature, event: type[AnyEvent], fields: tuple[str, ...]
+) -> Callable[[AnyEvent], Hashable] | None:
+    unknown = [field for field in fields if field not in field_names(event)]
     if unknown:
         raise DeclarationError(f"enrich function {signature.name}: {unknown[0]!r} is no field of {event.__name__}")
     return attrgetter(*fields) if fields else None
@@ -116,7 +120,7 @@ class Questions:
 
     def __init__(self, providers: Providers) -> None:
         self._providers = providers
-        self._by_answer: dict[object, dict[type[Event], Question]] = {}
+        self._by_answer: dict[object, dict[type[AnyEvent], Question]] = {}
 
     def add(self, question: Question) -> None:
         """Declare one.
@@ -140,7 +144,7 @@ class Questions:
     def __contains__(self, answer: object) -> bool:
         return answer in self._by_answer
 
-    def find(self, answer: object, events: Sequence[type[Event]], whose: str) -> dict[type[Event], Question]:
+    def find(self, answer: object, events: Sequence[type[AnyEvent]], whose: str) -> dict[type[AnyEvent], Question]:
         """The questions that give that answer for each of these event types.
 
         Raises:
@@ -226,7 +230,7 @@ class Enricher:
         self._kept: dict[Place, _Kept] = {}
         self._flights: dict[Place, _Flight] = {}
 
-    async def answer(self, event: Event, received: Received) -> Value:
+    async def answer(self, event: AnyEvent, received: Received) -> Value:
         """The owner's answer about an event, from memory, from a call that runs, or by a call.
 
         Raises:
@@ -254,7 +258,7 @@ class Enricher:
         for flight in self._flights.values():
             flight.task.cancel()
 
-    def _start(self, event: Event, place: Place, offset: int) -> _Flight:
+    def _start(self, event: AnyEvent, place: Place, offset: int) -> _Flight:
         flight = _Flight(offset, asyncio.get_running_loop().create_task(self._fetch(event, place, offset)))
         flight.task.add_done_callback(lambda task: self._landed(place, task))
         return flight
@@ -267,7 +271,7 @@ class Enricher:
             # Its failure is counted, and raised to all who wait; when nobody waits any more that is no error.
             task.exception()
 
-    async def _fetch(self, event: Event, place: Place, offset: int) -> Value:
+    async def _fetch(self, event: AnyEvent, place: Place, offset: int) -> Value:
         attempt = 0
         while True:
             attempt += 1
@@ -284,7 +288,7 @@ class Enricher:
                 self._keep(place, offset, answer)
                 return answer
 
-    async def _call(self, event: Event) -> Value:
+    async def _call(self, event: AnyEvent) -> Value:
         async with self._places:
             self._breaker.admit(self._clock.monotonic_ms())
             self._counts.calls += 1

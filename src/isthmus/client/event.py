@@ -4,9 +4,22 @@ Declaring an event class makes it frozen, hashable and keyword-only. A `Writer` 
 destination; both know CloudEvents headers (binary content mode of the Kafka binding) and no engine, no file, no loop.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, dataclass_transform
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeGuard,
+    TypeVar,
+    dataclass_transform,
+)
 from uuid import UUID
 
 import msgspec
@@ -102,12 +115,54 @@ class State(Event):
     """An event that carries the whole state of a thing. Its stream needs a key and keeps the newest event per key."""
 
 
-E = TypeVar("E", bound=Event)
+class Model(Protocol):
+    """A model of pydantic, which can be an event as well: what is asked of one, so that nothing here imports it.
+
+    Its class name is its type name, or what it says in `__event_type__: ClassVar[str]`.
+    """
+
+    def model_dump_json(self) -> str:
+        """See pydantic."""
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray) -> Self:
+        """See pydantic."""
 
 
-def event_type(event: type[Event] | Event) -> str:
-    """The type name that travels with an event or with events of a class."""
-    return event.__event_type__
+AnyEvent: TypeAlias = Event | Model
+"""What can be published: an event of ours, or a model of pydantic."""
+
+E = TypeVar("E", bound=AnyEvent)
+
+
+def is_model(found: object) -> TypeGuard[type[Model]]:
+    """Whether it is a class of pydantic models. Whoever has one has imported pydantic, so that nobody else must."""
+    root = getattr(sys.modules.get("pydantic"), "BaseModel", None)
+    return root is not None and isinstance(found, type) and issubclass(found, root) and found is not root
+
+
+def is_event(found: object) -> TypeGuard[AnyEvent]:
+    """Whether it can be an event."""
+    return isinstance(found, Event) or is_model(type(found))
+
+
+def event_type(event: type[AnyEvent] | AnyEvent) -> str:
+    """The type name that travels with an event or with events of a class.
+
+    Raises:
+        DeclarationError: a model's name that cannot be one.
+    """
+    kind = event if isinstance(event, type) else type(event)
+    if issubclass(kind, Event):
+        return kind.__event_type__
+    return _type_name(kind.__dict__.get("__event_type__", kind.__name__))
+
+
+def field_names(event: type[AnyEvent]) -> tuple[str, ...]:
+    """The names of the fields of events of a class."""
+    if issubclass(event, Event):
+        return event.__struct_fields__
+    return tuple(getattr(event, "model_fields", ()))
 
 
 # ---- keys --------------------------------------------------------------------------------------------------------
@@ -137,13 +192,13 @@ def _part(part: object) -> bytes:
     raise InvalidArgument("key", f"{part!r} is {type(part).__name__}; a key is made of str, int and UUID")
 
 
-def key_maker(fields: Sequence[str]) -> Callable[[Event], bytes | None]:
+def key_maker(fields: Sequence[str]) -> Callable[[AnyEvent], bytes | None]:
     """A function from an event to its key bytes by those fields; no field at all is "no key"."""
     if not fields:
         return lambda _: None
-    get: Callable[[Event], Any] = attrgetter(*fields)
+    get: Callable[[AnyEvent], Any] = attrgetter(*fields)
 
-    def key_of(event: Event) -> bytes:
+    def key_of(event: AnyEvent) -> bytes:
         value: Any = get(event)  # one value or, of several fields, a tuple
         return value.encode() if isinstance(value, str) else key_bytes(value)
 
@@ -185,7 +240,7 @@ class Writer(Generic[E]):
     def __init__(
         self,
         destination: str,
-        types: Sequence[type[Event]],
+        types: Sequence[type[AnyEvent]],
         key_fields: Sequence[str],
         codec: "Codec",
         source: str | None = None,
@@ -244,9 +299,9 @@ def _changed(records: list[Record], key: Key | None, headers: Headers) -> list[R
 
 
 def _record_maker(
-    encode: Callable[[Any], bytes], key_of: Callable[[Event], bytes | None], block: bytes
-) -> Callable[[Event], Record]:
-    def make(event: Event) -> Record:
+    encode: Callable[[Any], bytes], key_of: Callable[[AnyEvent], bytes | None], block: bytes
+) -> Callable[[AnyEvent], Record]:
+    def make(event: AnyEvent) -> Record:
         return Record(encode(event), key_of(event), block)
 
     return make
@@ -258,7 +313,7 @@ def _record_maker(
 class Reader(Generic[E]):
     """From stored records to events for one destination. What cannot be decoded is answered as an error, per record."""
 
-    def __init__(self, destination: str, types: Sequence[type[Event]], codec: "Codec") -> None:
+    def __init__(self, destination: str, types: Sequence[type[AnyEvent]], codec: "Codec") -> None:
         self._destination = destination
         self._decoders = {event_type(each): codec.decoder(each) for each in types}
         self._only = event_type(types[0]) if len(types) == 1 else None

@@ -7,13 +7,13 @@ import collections.abc
 import inspect
 import types
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Final, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
 
 from isthmus.client.bus import Bus
 from isthmus.client.delivery import Message
 from isthmus.client.destination import Destination
 from isthmus.client.enrich import Enricher, Question, Questions
-from isthmus.client.event import Event
+from isthmus.client.event import AnyEvent, Event, is_event, is_model
 from isthmus.client.provide import Provided, Providers
 from isthmus.client.signature import MISSING, Parameter, Value, signature_of
 from isthmus.errors import DeclarationError, InvalidArgument, WrongEventType
@@ -21,6 +21,9 @@ from isthmus.limits import LEASE_RECORDS_MAX
 
 _LISTS: Final = (list, collections.abc.Sequence)
 _OUTPUTS: Final = (*_LISTS, tuple, collections.abc.Iterable)
+
+Carried = Sequence[type[AnyEvent]] | None
+"""Classes among which a model counts as an event; None is any."""
 
 Wants = Literal["event", "message", "answer", "provided"]
 
@@ -30,7 +33,7 @@ class Slot(NamedTuple):
 
     wants: Wants
     parameter: Parameter
-    questions: dict[type[Event], Question]
+    questions: dict[type[AnyEvent], Question]
 
 
 class Asked(NamedTuple):
@@ -41,7 +44,7 @@ class Asked(NamedTuple):
 
     wants: Literal["event", "message"]
     many: bool
-    classes: tuple[type[Event], ...]
+    classes: tuple[type[AnyEvent], ...]
 
 
 class Handler:
@@ -75,7 +78,11 @@ class Handler:
             raise DeclarationError(f"{self.whose} yields; return what is to be published, a list for several")
         if batch is not None and not 1 <= batch <= LEASE_RECORDS_MAX:
             raise InvalidArgument("batch", f"{batch} is outside 1 to {LEASE_RECORDS_MAX}")
-        asked = {p.name: found for p in self.signature.parameters if (found := asked_of(p.annotation)) is not None}
+        asked = {
+            p.name: found
+            for p in self.signature.parameters
+            if (found := asked_of(p.annotation, destination.types)) is not None
+        }
         self.types = self._types(list(asked.values()))
         self.takes_tombstones = all(each.wants == "message" for each in asked.values())
         self.slots = tuple(
@@ -92,7 +99,7 @@ class Handler:
 
     # ---- what it takes --------------------------------------------------------------------------------------------
 
-    def _types(self, asked: Sequence[Asked]) -> tuple[type[Event], ...]:
+    def _types(self, asked: Sequence[Asked]) -> tuple[type[AnyEvent], ...]:
         if not asked:
             raise DeclarationError(f"{self.whose} takes no event; annotate a parameter with {self._carried()}")
         for each in asked:
@@ -108,7 +115,7 @@ class Handler:
             raise DeclarationError(f"{self.whose}: its event and its Message name different types; name the same")
         return fitting[0]
 
-    def _fitting(self, classes: tuple[type[Event], ...]) -> tuple[type[Event], ...]:
+    def _fitting(self, classes: tuple[type[AnyEvent], ...]) -> tuple[type[AnyEvent], ...]:
         carried = self.destination.types
         for each in classes:
             if not any(issubclass(one, each) for one in carried):
@@ -145,7 +152,7 @@ class Handler:
 
     def _check_outputs(self) -> None:
         returns = self.signature.returns
-        given = output_classes(returns)
+        given = output_classes(returns, () if self.to is None else None)
         if self.to is None:
             if given:
                 raise DeclarationError(f"{self.whose} returns {given[0].__name__}; say where it goes with to=")
@@ -162,7 +169,7 @@ class Handler:
                     f" {' | '.join(one.__name__ for one in self.to.types)}"
                 )
 
-    def outputs(self, result: object) -> list[Event]:
+    def outputs(self, result: object) -> list[AnyEvent]:
         """What it returned, as a list of events.
 
         Raises:
@@ -176,22 +183,27 @@ class Handler:
             if isinstance(result, Event):
                 raise WrongEventType(f"{self.name} without to=", type(result).__name__, ["None"])
             return []
-        if isinstance(result, Event) or not isinstance(result, Iterable):
+        if is_event(result) or not isinstance(result, Iterable):
             return [result]  # type: ignore[list-item]  # what is no event is refused by its destination's writer
         return list(result)
 
 
-def asked_of(annotation: object) -> Asked | None:
-    """What an annotation asks of the events; None when it is about something else."""
+def asked_of(annotation: object, carried: Carried = ()) -> Asked | None:
+    """What an annotation asks of the events; None when it is about something else, as models are that nobody carries.
+
+    Args:
+        annotation: of a parameter.
+        carried: the classes of the destination.
+    """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in _LISTS and arguments:
-        inner = asked_of(arguments[0])
+        inner = asked_of(arguments[0], carried)
         return None if inner is None or inner.many else inner._replace(many=True)
     if annotation is Message:
         return Asked("message", False, ())
     if origin is Message:
-        return Asked("message", False, () if arguments[0] is Any else event_classes(arguments[0]))
-    found = event_classes(annotation)
+        return Asked("message", False, () if arguments[0] is Any else event_classes(arguments[0], None))
+    found = event_classes(annotation, carried)
     return Asked("event", False, found) if found else None
 
 
@@ -203,20 +215,28 @@ def members(annotation: object) -> list[object]:
     return [annotation]
 
 
-def event_classes(annotation: object) -> tuple[type[Event], ...]:
+def event_classes(annotation: object, carried: Carried = ()) -> tuple[type[AnyEvent], ...]:
     """The event classes of an annotation; none when it is about something else, also in part."""
-    found = [each for each in members(annotation) if isinstance(each, type) and issubclass(each, Event)]
-    return tuple(found) if len(found) == len(members(annotation)) else ()
+    parts = members(annotation)
+    found = [part for part in parts if _is_class_of_events(part, carried)]
+    return tuple(found) if len(found) == len(parts) else ()
 
 
-def output_classes(returns: object) -> tuple[type[Event], ...]:
+def _is_class_of_events(found: object, carried: Carried) -> TypeGuard[type[AnyEvent]]:
+    """A model may also be a setting or an answer: it is an event where it is carried."""
+    if is_model(found):
+        return carried is None or any(issubclass(each, found) for each in carried)
+    return isinstance(found, type) and get_origin(found) is None and issubclass(found, Event)
+
+
+def output_classes(returns: object, carried: Carried = ()) -> tuple[type[AnyEvent], ...]:
     """The event classes in a return annotation: E, E | None, list[E], tuple[E, ...], Iterable[E] and unions of them."""
-    found: list[type[Event]] = []
+    found: list[type[AnyEvent]] = []
     for each in members(returns):
-        if isinstance(each, type) and get_origin(each) is None and issubclass(each, Event):
+        if _is_class_of_events(each, carried):
             found.append(each)
         elif get_origin(each) in _OUTPUTS:
-            found += [one for inner in get_args(each) for one in output_classes(inner)]
+            found += [one for inner in get_args(each) for one in output_classes(inner, carried)]
     return tuple(dict.fromkeys(found))
 
 

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import DecodeError as BrokenMessage
 from msgspec import inspect
 
-from isthmus.client.event import Event
+from isthmus.client.event import AnyEvent, Event
 from isthmus.errors import DeclarationError
 
 Step = Callable[[Any], Any]
@@ -48,23 +48,23 @@ class ProtobufCodec:
     name = "protobuf"
     content_type = "application/protobuf"
 
-    def encoder(self, event_type: type[Event]) -> Callable[[Event], bytes]:
+    def encoder(self, event_type: type[AnyEvent]) -> Callable[[AnyEvent], bytes]:
         """From an event to the bytes of its message."""
         message_class = _message_class(event_type)
         fields = _shape(event_type, message_class).to_message
 
-        def encode(event: Event) -> bytes:
+        def encode(event: AnyEvent) -> bytes:
             return message_class(**fields(event)).SerializeToString()  # type: ignore[no-any-return]
 
         return encode
 
-    def decoder(self, event_type: type[Event]) -> Callable[[bytes], Event]:
+    def decoder(self, event_type: type[AnyEvent]) -> Callable[[bytes], AnyEvent]:
         """From the bytes of a message to its event."""
         message_class = _message_class(event_type)
         fields = _shape(event_type, message_class).from_message
         parse, convert = message_class.FromString, msgspec.convert
 
-        def decode(data: bytes) -> Event:
+        def decode(data: bytes) -> AnyEvent:
             try:
                 return convert(fields(parse(data)), event_type)
             except BrokenMessage as error:
@@ -73,7 +73,9 @@ class ProtobufCodec:
         return decode
 
 
-def _message_class(event_type: type[Event]) -> Any:  # noqa: ANN401 - generated classes share no useful base
+def _message_class(event_type: type[AnyEvent]) -> Any:  # noqa: ANN401 - generated classes share no useful base
+    if not issubclass(event_type, Event):
+        raise DeclarationError(f"{event_type.__name__} is a model of pydantic, which travels as JSON only")
     found = event_type.__event_protobuf__
     if found is None:
         raise DeclarationError(
@@ -85,7 +87,7 @@ def _message_class(event_type: type[Event]) -> Any:  # noqa: ANN401 - generated 
     return found
 
 
-def _shape(event_type: type[Event], message_class: Any) -> "_Shape":  # noqa: ANN401 - see above
+def _shape(event_type: type[AnyEvent], message_class: Any) -> "_Shape":  # noqa: ANN401 - see above
     try:
         return _Shape(event_type, message_class.DESCRIPTOR)
     except RecursionError as error:

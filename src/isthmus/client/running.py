@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from isthmus.client.delivery import Message, Settler, message_of
-from isthmus.client.event import Event
+from isthmus.client.event import AnyEvent
 from isthmus.client.handler import Call
 from isthmus.client.held import Held, Raised
 from isthmus.client.lanes import Lanes
@@ -39,7 +39,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    calls: Mapping[type[Event], Call]
+    calls: Mapping[type[AnyEvent], Call]
     tombstones: Call | None
     decode: Callable[[Sequence[Any]], list[Any]]
     ordered: bool

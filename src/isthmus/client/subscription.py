@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from isthmus.client.destination import Destination, Queue, Stream
 from isthmus.client.duration import Duration, StartAt, duration_ms, start_at
-from isthmus.client.event import Event
+from isthmus.client.event import AnyEvent
 from isthmus.client.handler import Handler
 from isthmus.client.retry import Backoff
 from isthmus.definition import check_name
@@ -31,7 +31,7 @@ class Subscription:
     def __init__(self, destination: Destination[Any], group: str | None) -> None:
         self.destination = destination
         self.group = _group(destination, group)
-        self.handlers: dict[type[Event], Handler] = {}
+        self.handlers: dict[type[AnyEvent], Handler] = {}
         self._start: StartAt | None = None
         self._workers: int | None = None
         self._retry: Backoff | None = None

@@ -16,7 +16,7 @@ from isthmus.client.core import Core, Entry
 from isthmus.client.delivery import Message
 from isthmus.client.destination import Destination, Queue, Stream
 from isthmus.client.duration import Duration, Size, StartAt, duration_ms, start_at
-from isthmus.client.event import Event, Headers, Key, State
+from isthmus.client.event import AnyEvent, Headers, Key, State
 from isthmus.client.loop_thread import LoopThread
 from isthmus.client.producer import Receipt
 from isthmus.definition import QueueDefinition, TopicDefinition
@@ -24,7 +24,7 @@ from isthmus.engines.base import Admin
 from isthmus.errors import Closed, InvalidArgument
 from isthmus.record import Appended
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 S = TypeVar("S", bound=State)
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from isthmus.client.core import Core
 from isthmus.client.delivery import Message
 from isthmus.client.destination import Destination, Queue, Stream
 from isthmus.client.duration import Duration, duration_ms
-from isthmus.client.event import Event, State
+from isthmus.client.event import AnyEvent, State
 from isthmus.client.metrics import Metrics
 from isthmus.client.producer import Receipt
 from isthmus.client.runtime import Runtime
@@ -26,7 +26,7 @@ from isthmus.views import DeadLetter
 if TYPE_CHECKING:
     from isthmus.client.app import App
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 S = TypeVar("S", bound=State)
 
 DEAD_LETTERS_MAX: Final = 10_000

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import msgspec
+from pydantic import BaseModel
 
 from isthmus import Backoff, Message, Notification, Queue, Reject, Retry, State, Stream, connect, sync
 from isthmus.types import Bus, Receipt, SyncBus
@@ -30,6 +31,19 @@ class Customer(State):
 class InvoiceDue(Notification):
     order_id: str
     amount: Decimal
+
+
+class Reading(BaseModel):
+    sensor: str
+
+
+readings = Stream[Reading | InvoiceDue]("readings", key=None)
+
+
+async def models(bus: Bus) -> str:
+    await bus.publish(readings, Reading(sensor="s-1"), InvoiceDue(order_id="o-1", amount=Decimal(1)))
+    async with bus.take(Queue[Reading]("work")) as messages:
+        return messages[0].event.sensor
 
 
 orders = Stream[OrderPlaced | OrderCancelled]("orders", key="order_id", partitions=6, retain="7d")

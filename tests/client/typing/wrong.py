@@ -1,5 +1,7 @@
 """What a type checker must refuse: each line that ends in `# error: code` and no other."""
 
+from pydantic import BaseModel
+
 from isthmus import Message, Notification, Queue, Stream
 from isthmus.types import Bus, SyncBus
 
@@ -10,6 +12,10 @@ class Placed(Notification):
 
 class Cancelled(Notification):
     order_id: str
+
+
+class Reading(BaseModel):
+    sensor: str
 
 
 class Plain:
@@ -37,6 +43,7 @@ async def publishing(bus: Bus, blocking: SyncBus) -> None:
     await bus.publish(orders, Cancelled(order_id="o-1"))  # error: misc
     await bus.publish(work, Cancelled(order_id="o-1"))  # error: misc
     await bus.publish(orders, event, Cancelled(order_id="o-1"))  # error: misc
+    await bus.publish(orders, Reading(sensor="s"))  # error: misc
     await bus.publish(orders, {"order_id": "o-1"})  # error: misc
     await bus.publish(orders, event, delays="1s")  # error: call-arg
     await bus.publish(orders, event, delay=1)  # error: arg-type
