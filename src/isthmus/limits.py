@@ -441,6 +441,12 @@ HTTP_CHUNKS_STEP: Final = 256
 HTTP_PIPELINE_MAX: Final = 16
 """Requests of one connection that are begun and not answered; above it the next one waits."""
 
+HTTP_LATE_MS: Final = 10_000
+HTTP_LATE_BYTES: Final = 10 * KIB
+"""How long the head of a request may take from its first byte to its last, and how many bytes of a body have to come in
+that time.
+"""
+
 HTTP_LINGER_MS: Final = 1_000
 """How long a connection that was refused is read on without looking, so that the refusal is not lost on its way."""
 
@@ -456,6 +462,9 @@ METRICS_TOPICS_MAX: Final = 100
 """Partitions, queues and groups that have metrics of their own, and topics in which one group has. How many of the
 first three are left out is a metric.
 """
+
+METRICS_RUNNING_MAX: Final = 4
+"""Pages of metrics that are made at the same time; who asks for another one is told to come again."""
 
 METRICS_SLICE: Final = 200
 """How many of them are looked at before others have their turn."""

@@ -11,6 +11,7 @@ from isthmus.broker import accounts
 from isthmus.broker.broker import Broker
 from isthmus.clock import SystemClock
 from isthmus.definition import Grant, TopicDefinition, UserDefinition
+from isthmus.limits import METRICS_RUNNING_MAX
 from isthmus.log.commit import Space
 from isthmus.log.storage import RealStorage
 from isthmus.server.config import Settings
@@ -91,6 +92,22 @@ class TestMetrics:
         assert b'topic="orders"' in seen.body
         assert b"secrets" not in seen.body
         assert refused.status == 403
+
+    async def test_only_so_many_pages_are_made_at_a_time(self, broker: Broker) -> None:
+        service = WebService(broker, "1.2")
+        service.running = METRICS_RUNNING_MAX
+        async with listening(service.open) as port:
+            busy = await port.ask("/metrics")
+            service.running -= 1
+            first, second = await port.ask("/metrics"), await port.ask("/metrics")
+
+        assert (busy.status, busy.headers["Retry-After"]) == (503, "1")
+        assert (first.status, second.status) == (200, 200)
+
+    async def test_several_requests_on_one_connection_are_answered_in_order(self, port: Port) -> None:
+        said = await port.say(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
+
+        assert said.count(b"# EOF\n") == 3
 
     async def test_a_server_tells_of_itself(self, broker: Broker) -> None:
         server = Server(broker, Settings(web="0"))

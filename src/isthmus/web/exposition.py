@@ -5,7 +5,7 @@ It writes what it is given and knows nothing of brokers.
 Spec: OpenMetrics 1.0 (prometheus.io/docs/specs/om/open_metrics_spec).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -65,16 +65,19 @@ class Page:
 
     def text(self) -> bytes:
         """The page; families without samples are left out."""
-        lines: list[str] = []
+        return b"".join(self.blocks())
+
+    def blocks(self) -> Iterator[bytes]:
+        """The page in pieces, a family each, for who lets others have their turn in between."""
         for family in self._families:
             if not (samples := self._samples[family.name]):
                 continue
-            lines.append(f"# TYPE {family.name} {family.kind}")
+            lines = [f"# TYPE {family.name} {family.kind}"]
             if family.unit:
                 lines.append(f"# UNIT {family.name} {family.unit}")
             lines.append(f"# HELP {family.name} {family.help.translate(_ESCAPES)}")
-            lines += samples
-        return "\n".join([*lines, "# EOF\n"]).encode()
+            yield "\n".join([*lines, *samples, ""]).encode()
+        yield b"# EOF\n"
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -158,7 +158,11 @@ async def collect(broker: Broker, version: str, server: ServerFigures | None, vi
     await _topics(page, broker, visible, pace)
     await _groups(page, broker, visible, pace)
     await _queues(page, broker, visible, pace)
-    return page.text()
+    blocks: list[bytes] = []
+    for block in page.blocks():
+        blocks.append(block)
+        await asyncio.sleep(0)
+    return b"".join(blocks)
 
 
 class Pace:

@@ -9,7 +9,7 @@ from typing import Final
 from isthmus.broker.access import Session, is_near
 from isthmus.broker.broker import Broker
 from isthmus.errors import AccessDenied
-from isthmus.limits import WEB_BODY_BYTES_MAX
+from isthmus.limits import METRICS_RUNNING_MAX, WEB_BODY_BYTES_MAX
 from isthmus.protocols.door import Door, Line
 from isthmus.protocols.http.connection import Connection
 from isthmus.protocols.http.door import HttpDoor
@@ -45,11 +45,13 @@ class WebService:
         self.broker = broker
         self.version = version
         self.server = server
+        self.running = 0
+        """Pages of metrics that are being made."""
 
     def open(self, line: Line) -> Door:
         """The door of a connection."""
         visitor = Visitor(self, line)
-        return HttpDoor(line, self.broker.clock, visitor.handle, Connection(WEB_BODY_BYTES_MAX), visitor.gone)
+        return HttpDoor(line, self.broker.clock, visitor.handle, Connection(WEB_BODY_BYTES_MAX, 1), visitor.gone)
 
 
 class Visitor:
@@ -100,11 +102,21 @@ class Visitor:
         service, access = self._service, self._service.broker.access
         if not access.allows_some(session, "describe"):
             return self._dressed(plain(403, f"{principal} may not describe anything here; see `isthmus user`"))
+        if service.running >= METRICS_RUNNING_MAX:
+            return self._dressed(plain(503, "metrics are being made for others; come again", (("Retry-After", "1"),)))
+        service.running += 1
+        try:
+            text = await self._page(session)
+        finally:
+            service.running -= 1
+        return self._dressed(Response(headers=(("Content-Type", CONTENT_TYPE),), body=text))
+
+    async def _page(self, session: Session) -> bytes:
+        service, access = self._service, self._service.broker.access
         server = None if service.server is None else service.server()
-        text = await collect(
+        return await collect(
             service.broker, service.version, server, lambda name: access.allows(session, "describe", name)
         )
-        return self._dressed(Response(headers=(("Content-Type", CONTENT_TYPE),), body=text))
 
     def _session_of(self, principal: str) -> Session:
         """The connection's session, a new one when somebody else has logged in on it.

@@ -83,6 +83,16 @@ class TestRequests:
         ok(connection, found[0])
         assert len(begun(connection)) == 1
 
+    def test_where_answers_are_large_each_request_waits_for_the_one_before(self) -> None:
+        connection = Connection(pipeline_max=1)
+        connection.receive(GET % 1 + GET % 2)
+
+        (first,) = begun(connection)
+        assert connection.advance(NOW_MS) is Progress.FULL
+        ok(connection, first)
+
+        assert paths(begun(connection)) == ["/2"]
+
 
 class TestResponses:
     def test_they_leave_in_the_order_of_the_requests(self) -> None:
@@ -136,6 +146,20 @@ class TestResponses:
         assert b"Connection: close" in said
         assert connection.refused
         assert connection.finished
+
+    def test_a_request_whose_rest_does_not_come_is_given_up_after_those_before_it(self) -> None:
+        connection, (exchange,) = after(GET % 1 + POST[:-1])
+
+        assert connection.arriving
+        assert connection.in_body
+        connection.give_up(NOW_MS)
+        connection.give_up(NOW_MS)
+        ok(connection, exchange)
+
+        said = sent(connection)
+        assert said.index(b"HTTP/1.1 200") < said.index(b"HTTP/1.1 408")
+        assert said.count(b"HTTP/1.1 408") == 1
+        assert not connection.arriving
 
     def test_ending_answers_what_was_begun_and_drops_the_rest(self) -> None:
         connection, (exchange,) = after(GET % 1 + POST[:-1])

@@ -7,6 +7,11 @@ from collections.abc import Awaitable
 
 import pytest
 
+from isthmus.clock import ManualClock
+from isthmus.limits import HTTP_LATE_BYTES, HTTP_LATE_MS, HTTP_LINGER_MS
+from isthmus.protocols.door import Peer, Step
+from isthmus.protocols.http.connection import Connection
+from isthmus.protocols.http.door import HttpDoor
 from isthmus.protocols.http.messages import Request, Response, plain
 from support.echo import until
 from support.web import Answering, listening
@@ -157,3 +162,87 @@ async def test_a_stopping_server_answers_what_it_has_begun() -> None:
         await stopping
 
     assert (answer.body, answer.headers["Connection"]) == (b"done\n", "close")
+
+
+class Still:
+    """A line that nobody drives: what a test looks at instead of a socket."""
+
+    peer = Peer()
+    congested = False
+    ended = False
+
+    def __init__(self) -> None:
+        self.closed: list[str] = []
+
+    def flush(self) -> None:
+        """See `Line`."""
+
+    def wake(self) -> None:
+        """See `Line`."""
+
+    def known(self, principal: str) -> None:
+        """See `Line`."""
+
+    def close(self, reason: str = "") -> None:
+        """See `Line`."""
+        self.closed.append(reason)
+
+
+class TestSlowPeers:
+    """The clock is the test's."""
+
+    def door(self) -> tuple[ManualClock, Still, HttpDoor]:
+        clock, line = ManualClock(), Still()
+        return clock, line, HttpDoor(line, clock, echo, Connection(), lambda: None)
+
+    def feed(self, door: HttpDoor, data: bytes) -> bytes:
+        door.receive(data)
+        while door.step() is Step.MORE:
+            continue
+        return b"".join(door.data_to_send())
+
+    async def test_a_head_that_comes_a_byte_at_a_time_is_given_up(self) -> None:
+        clock, line, door = self.door()
+
+        said = b""
+        for _ in range(20):
+            said += self.feed(door, b"G")
+            await clock.advance(HTTP_LATE_MS // 10)
+        said += b"".join(door.data_to_send())
+
+        assert said.startswith(b"HTTP/1.1 408 ")
+        await clock.advance(HTTP_LINGER_MS)
+        assert line.closed
+
+    async def test_a_body_that_gets_on_is_waited_for_and_one_that_does_not_is_given_up(self) -> None:
+        clock, _, door = self.door()
+        self.feed(door, b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
+
+        for _ in range(3):
+            assert self.feed(door, b"x" * HTTP_LATE_BYTES) == b""
+            await clock.advance(HTTP_LATE_MS)
+        self.feed(door, b"x" * 10)
+        await clock.advance(HTTP_LATE_MS)
+
+        assert b"".join(door.data_to_send()).startswith(b"HTTP/1.1 408 ")
+
+    async def test_between_requests_nobody_is_hurried(self) -> None:
+        clock, line, door = self.door()
+
+        first = self.feed(door, b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\n")
+        await clock.advance(10 * HTTP_LATE_MS)
+        second = self.feed(door, b"GET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
+
+        assert first.startswith(b"HTTP/1.1 200 ")
+        assert second.startswith(b"HTTP/1.1 200 ")
+        assert not line.closed
+
+    async def test_nothing_is_due_when_the_peer_has_gone(self) -> None:
+        clock, line, door = self.door()
+
+        self.feed(door, b"GET ")
+        door.lost()
+        await clock.advance(10 * HTTP_LATE_MS)
+
+        assert door.data_to_send() == []
+        assert not line.closed

@@ -7,7 +7,7 @@ Spec: RFC 9112; the head is `head.py`'s, chunks are `chunked.py`'s.
 
 Invariants:
     P1: responses leave in the order of their requests, whenever they are given.
-    P2: at most HTTP_PIPELINE_MAX requests are unanswered, and at most one is being put together.
+    P2: at most `pipeline_max` requests are unanswered, and at most one is being put together.
     P3: after a request that cannot be read, and after one or a response that ends the connection, nothing more is
         read and nothing more is begun.
 """
@@ -53,10 +53,12 @@ class Connection:
 
     Args:
         body_bytes_max: of one request.
+        pipeline_max: how many requests may be unanswered; 1 where answers are large.
     """
 
-    def __init__(self, body_bytes_max: int = HTTP_BODY_BYTES_MAX) -> None:
+    def __init__(self, body_bytes_max: int = HTTP_BODY_BYTES_MAX, pipeline_max: int = HTTP_PIPELINE_MAX) -> None:
         self._body_bytes_max = body_bytes_max
+        self._pipeline_max = pipeline_max
         self._buffer = bytearray()
         self._lines = Lines()
         self._between = True
@@ -82,6 +84,16 @@ class Connection:
         return 0 if self._head is None else self._head.length
 
     @property
+    def arriving(self) -> bool:
+        """Whether a request has begun to arrive and is not there whole."""
+        return self._head is not None or bool(self._buffer)
+
+    @property
+    def in_body(self) -> bool:
+        """Whether what arrives is the body of a request: its head is there."""
+        return self._head is not None
+
+    @property
     def finished(self) -> bool:
         """Whether nothing will be read any more, and everything that was begun is answered and taken."""
         return self._ended and not self._open and not self._out
@@ -95,7 +107,7 @@ class Connection:
         """Begin the next request, if it is there whole; `now_ms` dates the refusal of one that cannot be read."""
         if self._ended:
             return Progress.IDLE
-        if len(self._open) >= HTTP_PIPELINE_MAX:
+        if len(self._open) >= self._pipeline_max:
             return Progress.FULL
         try:
             return self._advance()
@@ -155,6 +167,11 @@ class Connection:
         exchange = Exchange(request)
         self._open.append(exchange)
         return exchange
+
+    def give_up(self, now_ms: int) -> None:
+        """The rest of a request does not come: say so, and end."""
+        if not self._ended:
+            self._refuse(Refused(408, "the rest of the request did not come in time"), now_ms)
 
     def _refuse(self, refused: Refused, now_ms: int) -> None:
         self.refused = True

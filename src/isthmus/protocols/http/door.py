@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from isthmus.clock import Clock, Timer
-from isthmus.limits import HTTP_LINGER_MS
+from isthmus.limits import HTTP_LATE_BYTES, HTTP_LATE_MS, HTTP_LINGER_MS
 from isthmus.protocols.door import Line, Step
 from isthmus.protocols.http.connection import Connection, Exchange, Progress
 from isthmus.protocols.http.messages import Request, Response, plain
@@ -45,6 +45,8 @@ class HttpDoor:
         self._running: set[asyncio.Future[None]] = set()
         self._held = False
         self._linger: Timer | None = None
+        self._late: Timer | None = None
+        self._received_bytes = 0
 
     @property
     def buffered_bytes(self) -> int:
@@ -58,6 +60,7 @@ class HttpDoor:
 
     def receive(self, data: bytes) -> None:
         """See `Door`."""
+        self._received_bytes += len(data)
         self._connection.receive(data)
 
     def step(self) -> Step:
@@ -66,10 +69,33 @@ class HttpDoor:
         self._line.flush()
         if isinstance(begun, Progress):
             self._held = begun is Progress.FULL
+            self._watch(arriving=begun is not Progress.FULL and self._connection.arriving)
             return STEPS[begun]
+        self._watch(arriving=False)
         if begun.request is not None:
             self._begin(begun, begun.request)
         return Step.MORE
+
+    def _watch(self, *, arriving: bool) -> None:
+        """Have a request that arrives too slowly given up; one timer a request, and none between requests."""
+        if not arriving and self._late is not None:
+            self._late.cancel()
+            self._late = None
+        elif arriving and self._late is None:
+            self._late = self._look_later()
+
+    def _look_later(self) -> Timer:
+        self._received_bytes = 0
+        return self._clock.timer(self._clock.monotonic_ms() + HTTP_LATE_MS, self._look)
+
+    def _look(self) -> None:
+        """The time is up: a head has to be there by now, and a body has to get on."""
+        if self._connection.in_body and self._received_bytes >= HTTP_LATE_BYTES:
+            self._late = self._look_later()
+            return
+        self._late = None
+        self._connection.give_up(self._clock.now_ms())
+        self._line.flush()
 
     def _begin(self, exchange: Exchange, request: Request) -> None:
         try:
@@ -124,8 +150,9 @@ class HttpDoor:
 
     def lost(self) -> None:
         """See `Door`."""
-        if self._linger is not None:
-            self._linger.cancel()
+        for timer in (self._linger, self._late):
+            if timer is not None:
+                timer.cancel()
         for task in list(self._running):
             task.cancel()
         self._ended()
