@@ -31,7 +31,7 @@ def test_there_is_every_command_of_this_version() -> None:
     assert {" ".join(path) for path, _ in ALL} == {
         *("bench", "demo", "run", "serve", "doctor", "ls", "show", "create", "alter", "rm", "pub", "tail", "explain"),
         *("group ls", "group lag", "group seek", "group rm", "queue peek", "queue purge"),
-        *("dlq ls", "dlq show", "dlq redrive", "dlq rm", "log verify", "log dump", "log repair"),
+        *("dlq ls", "dlq show", "dlq redrive", "dlq rm", "log verify", "log dump", "log compact", "log repair"),
         *("user add", "user set", "user ls", "user rm"),
     }
 
