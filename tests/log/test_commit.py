@@ -9,7 +9,7 @@ from isthmus.clock import ManualClock
 from isthmus.limits import DISK_RETRY_MS, KIB
 from isthmus.log import commit, facts
 from isthmus.log import format as form
-from isthmus.log.commit import Committed, CommitThread, Order, Writer
+from isthmus.log.commit import Committed, CommitThread, Order, SyncTimes, Writer
 from isthmus.log.scan import Group, GroupReader
 from isthmus.log.storage import MemoryStorage, Storage
 from support.faulty_storage import Fault, FaultyStorage
@@ -322,3 +322,13 @@ def test_the_entry_that_opens_a_segment_has_the_room_that_is_left_for_it() -> No
     opened = facts.SegmentOpened(b"s" * 16, 2**62, 2**40, 2**50)
 
     assert len(form.encode_fact_entry(CHECKSUMS, 0, facts.encode(opened))) <= commit.SEGMENT_OPENED_BYTES_MAX
+
+
+def test_times_of_syncs_are_counted_in_classes() -> None:
+    times = SyncTimes()
+
+    for took_ms in (0, 1, 2, 3, 1_000, 1_001, 60_000):
+        times.add(took_ms)
+
+    assert times.counts == [2, 1, 1, 0, 0, 0, 0, 0, 0, 1, 2]
+    assert times.sum_ms == 62_007
