@@ -100,6 +100,7 @@ ROOMS: Final = (
     Room("protocols.native.serving", f"{LEAF} {BATCH} {ENGINE_PORT} broker.access {{own}}.*"),
     Room("protocols.native.handlers", f"{LEAF} {BATCH} {DOOR} {ENGINE_PORT} broker.* {{own}}.*"),
     Room("protocols.kafka.schema", f"{LEAF} {{own}}.layouts"),
+    Room("protocols.kafka.handlers.topic_configs protocols.kafka.handlers.login", f"{LEAF} broker.* protocols.kafka.*"),
     Room("protocols.kafka.layouts protocols.kafka.messages", LEAF),
     Room("protocols.kafka.compiled", f"{LEAF} {{own}}.schema {{own}}.messages"),
     Room("protocols.kafka.codec", f"{LEAF} {{own}}.schema {{own}}.compiled"),
@@ -112,7 +113,8 @@ ROOMS: Final = (
     ),
     Room(
         "protocols.*.handlers protocols.*.handlers.*",
-        f"{LEAF} {BATCH} {DOOR} broker.* lenses.* log.partition log.pending protocols.http.* {{own}}.*",
+        f"{LEAF} {BATCH} {DOOR} broker.* lenses.* log.facts log.partition log.pending protocols.sniff"
+        " protocols.http.* {own}.*",
     ),
     Room(
         "protocols.*.schema protocols.*.methods protocols.*.errors protocols.*.channel protocols.*.receipt"

@@ -33,6 +33,26 @@ NO_TEST_FILE: Final = {
     "definition": "data only; the catalogue's and the facts' tests make definitions",
     "engines.base": "the port only; tests/engines/ holds every engine to it",
     "protocols.native.schema": "data only; the codec's tests hold it to the format text and send every message round",
+    "protocols.kafka.handlers.allowed": "its tests come with those of real clients",
+    "protocols.kafka.handlers.call": "its tests come with those of real clients",
+    "protocols.kafka.handlers.cluster": "its tests come with those of real clients",
+    "protocols.kafka.handlers.commits": "its tests come with those of real clients",
+    "protocols.kafka.handlers.configs": "its tests come with those of real clients",
+    "protocols.kafka.handlers.fetch": "its tests come with those of real clients",
+    "protocols.kafka.handlers.group_admin": "its tests come with those of real clients",
+    "protocols.kafka.handlers.groups": "its tests come with those of real clients",
+    "protocols.kafka.handlers.login": "its tests come with those of real clients",
+    "protocols.kafka.handlers.metadata": "its tests come with those of real clients",
+    "protocols.kafka.handlers.offsets": "its tests come with those of real clients",
+    "protocols.kafka.handlers.produce": "its tests come with those of real clients",
+    "protocols.kafka.handlers.service": "its tests come with those of real clients",
+    "protocols.kafka.handlers.subscription": "its tests come with those of real clients",
+    "protocols.kafka.handlers.table": "its tests come with those of real clients",
+    "protocols.kafka.handlers.topic_configs": "its tests come with those of real clients",
+    "protocols.kafka.handlers.topic_ids": "its tests come with those of real clients",
+    "protocols.kafka.handlers.topics": "its tests come with those of real clients",
+    "protocols.kafka.handlers.versions": "its tests come with those of real clients",
+    "broker.producer_ids": "its tests come with those of real clients",
     "protocols.kafka.layouts": "data only; the tests of the schema and the codec read all of it",
     "protocols.door": "types only; the driver's and every protocol's tests hold both sides to it",
     "views": "data only; what fills a view is tested",
@@ -48,6 +68,9 @@ OWN_TIME: Final = {
 
 OS_ALLOWED: Final = frozenset("PathLike cpu_count environ fspath getpid register_at_fork strerror urandom".split())
 """What the core may use of `os`: nothing that touches a file."""
+
+STANDARD_NAMES: Final = {"INVALID_SESSION_TIMEOUT": "how Kafka calls an error"}
+"""Names that are somebody else's."""
 
 FILE_MODULES: Final = frozenset("fcntl fileinput glob io mmap shutil sqlite3 tempfile zipfile".split())
 """Modules whose purpose is files; `io` has buffers too, but bytes and memoryview do."""
@@ -196,7 +219,7 @@ def unitless(module: Module) -> Iterator[str]:
     bad = re.compile(r"^timeout$|_(timeout|seconds|secs|millis|msecs?|kilobytes|megabytes)$")
     for node in ast.walk(module.tree):
         name = _defined(node)
-        if name and bad.search(name.lower()):
+        if name and bad.search(name.lower()) and name not in STANDARD_NAMES:
             yield f"{module.path}:{_line(node)} {name}: units last and as in the rest: _ms, _bytes"
 
 

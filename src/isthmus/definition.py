@@ -47,7 +47,8 @@ class TopicConfig(Struct, frozen=True, kw_only=True):
     `record_bytes_max` is the limit of one record, and of one batch that a foreign producer built. A record whose
     producer's timestamp lies further than `timestamp_before_ms` in the past or `timestamp_after_ms` in the future is
     refused, unless `timestamps` is "append", which sets it. `event_types` and `key_field` are what the client declared,
-    for people and tools only.
+    for people and tools only. `kept` are settings by another system's names that mean nothing here and that its tools
+    want to see again.
     """
 
     level: Level = "fsync"
@@ -71,6 +72,7 @@ class TopicConfig(Struct, frozen=True, kw_only=True):
     codec: str = "json"
     event_types: tuple[str, ...] = ()
     key_field: str | None = None
+    kept: tuple[tuple[str, str], ...] = ()
 
 
 class TopicDefinition(Struct, frozen=True, kw_only=True):

@@ -389,6 +389,21 @@ LAG_SAMPLE_MS: Final = 100
 LAG_SAMPLES: Final = 600
 """How often the lag of the event loop is measured, and how many measurements are kept: a minute of them."""
 
+# ---- Kafka's protocol --------------------------------------------------------------------------------------------
+
+KAFKA_FRAME_BYTES_MAX: Final = 32 * MIB
+"""One request: what its batches may take together, in units of their own."""
+
+KAFKA_SMALL_FRAME_BYTES_MAX: Final = 2 * MIB
+"""One request that carries no batches: becomes many objects, which take more memory than its bytes."""
+
+KAFKA_OWED_MAX: Final = 1_024
+KAFKA_OWED_BYTES_MAX: Final = 32 * MIB
+"""Requests of a connection, and their bytes, that are begun and not answered; above it the next ones wait."""
+
+FETCH_WAIT_MS_MAX: Final = 300_000
+"""How long a fetch may wait for something to come, whatever it asks for."""
+
 # ---- native protocol ---------------------------------------------------------------------------------------------
 
 NATIVE_FRAME_BYTES_MAX: Final = UNIT_BYTES_MAX + 1 * MIB

@@ -58,12 +58,22 @@ async def moved(w: World, session: Session) -> None:
     await positions.commit(w.broker, session, group, [mark])
 
 
+async def asked_for_new(w: World, session: Session) -> None:
+    w.broker.check_new_topic(session, TopicDefinition(name="new"))
+
+
+async def asked_for(w: World, session: Session) -> None:
+    w.broker.check_topic(session, TopicDefinition(name="orders"))
+
+
 async def told(w: World, session: Session) -> None:
     accounts.listed(w.broker, session)
 
 
 ROWS: Final[dict[str, Row]] = {
     "create_topic": Row(lambda w, s: w.broker.create_topic(s, TopicDefinition(name="new")), (("create", "new"),)),
+    "check_new_topic": Row(asked_for_new, (("create", "new"),)),
+    "check_topic": Row(asked_for, (("alter", "orders"),)),
     "alter_topic": Row(lambda w, s: w.broker.alter_topic(s, TopicDefinition(name="orders")), (("alter", "orders"),)),
     "remove_topic": Row(lambda w, s: w.broker.remove_topic(s, SPACE, "old"), (("remove", "old"),)),
     "create_queue": Row(

@@ -67,6 +67,7 @@ class TestCreate:
             "codec": "json",
             "event_types": [],
             "key_field": "id",
+            "kept": [],
         }
 
     def test_a_compacted_stream_keeps_the_newest_for_ever(self, cli: Cli) -> None:

@@ -18,6 +18,7 @@ from isthmus.broker.foreign import LATER, Lanes
 from isthmus.broker.groups import Coordinator
 from isthmus.broker.housekeeping import Housekeeping
 from isthmus.broker.member import Member, StartAt
+from isthmus.broker.producer_ids import ProducerIds
 from isthmus.broker.publishing import COPIES, PLAIN, Options, Publish, Share
 from isthmus.broker.routing import topics_for
 from isthmus.clock import Clock
@@ -83,6 +84,7 @@ class Broker:
         self.access.users.attach(self.journal, self.catalog.used)
         self.polls = LongPolls(clock)
         self.coordinator = Coordinator(clock)
+        self.producer_ids = ProducerIds(self.journal, self.catalog)
         self.housekeeping = Housekeeping(self)
         self.lanes = Lanes(self.journal.run)
         self._flying: dict[tuple[int, int, int, int], Pending[list[Appended]]] = {}
@@ -174,16 +176,21 @@ class Broker:
         """Raises UnknownQueue."""
         return self.catalog.queue(namespace, name)
 
+    def check_new_topic(self, session: Session, asked: TopicDefinition) -> None:
+        """Raises what `create_topic` would raise."""
+        self.access.check(session, "create", asked.name)
+        if (asked.namespace, asked.name) in self.catalog.topic_names:
+            raise AlreadyExists("topic", asked.name)
+        self._check_topic(asked)
+
     def create_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
         """Make a topic.
 
         Raises:
             AlreadyExists, InvalidName, InvalidArgument, Overloaded: nothing was made.
         """
-        self.access.check(session, "create", asked.name)
+        self.check_new_topic(session, asked)
         key = (asked.namespace, asked.name)
-        if key in self.catalog.topic_names:
-            raise AlreadyExists("topic", asked.name)
         fact = self._topic_fact(asked, queue=None)
         self._end_with(session, asked.lifetime, self.catalog.topics, facts.TopicRemoved(fact.id))
         return self.make([("topic", *key)], [fact], lambda: self.catalog.topics[fact.id])
@@ -201,7 +208,7 @@ class Broker:
         if lifetime == "session":
             session.on_end(drop)
 
-    def _topic_fact(self, asked: TopicDefinition, queue: int | None) -> facts.TopicSet:
+    def _check_topic(self, asked: TopicDefinition) -> None:
         definition.check_name(asked.name)
         definition.check_name(asked.namespace)
         if not 1 <= asked.partitions <= PARTITIONS_MAX:
@@ -211,6 +218,9 @@ class Broker:
         check_topic_config(asked.config)
         if len(self.catalog.topics) >= TOPICS_MAX:
             raise Overloaded("topics", TOPICS_MAX)
+
+    def _topic_fact(self, asked: TopicDefinition, queue: int | None) -> facts.TopicSet:
+        self._check_topic(asked)
         return facts.TopicSet(
             self.catalog.new_id(),
             uuid.uuid4().bytes,
@@ -264,12 +274,8 @@ class Broker:
             while (making := self.catalog.making.get((kind, namespace, name))) is not None:
                 await making
 
-    def alter_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
-        """Change a topic's configuration or add partitions.
-
-        Raises:
-            UnknownTopic, InvalidArgument: nothing was changed.
-        """
+    def check_topic(self, session: Session, asked: TopicDefinition) -> None:
+        """Raises what `alter_topic` would raise."""
         self.access.check(session, "alter", asked.name)
         topic = self.topic(asked.namespace, asked.name)
         old = topic.set
@@ -278,6 +284,15 @@ class Broker:
         if asked.placement != old.placement or asked.lifetime != old.lifetime:
             raise InvalidArgument("placement", "placement and lifetime are fixed when a topic is made")
         check_topic_config(asked.config)
+
+    def alter_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
+        """Change a topic's configuration or add partitions.
+
+        Raises:
+            UnknownTopic, InvalidArgument: nothing was changed.
+        """
+        self.check_topic(session, asked)
+        old = self.topic(asked.namespace, asked.name).set
         fact = facts.TopicSet(
             old.id, old.uuid, old.namespace, old.name, asked.partitions, old.placement, asked.config, old.lifetime,
             old.queue, old.created_ms,

@@ -47,6 +47,15 @@ def _native(host: Host) -> Service:
     return NativeService(host.broker, lambda session: EmbeddedEngine(url, host.broker, kept, session)).open
 
 
+def _kafka(host: Host) -> Service:
+    from isthmus.protocols.kafka.handlers.call import KafkaOptions
+    from isthmus.protocols.kafka.handlers.service import KafkaService
+
+    advertised = host.settings.advertised()
+    where = None if advertised is None else (advertised.host, advertised.port)
+    return KafkaService(host.broker, KafkaOptions(advertised=where)).open
+
+
 def _web(host: Host) -> Service:
     from isthmus import __version__
     from isthmus.server.figures import figures
@@ -57,6 +66,7 @@ def _web(host: Host) -> Service:
 
 PROTOCOLS: Final[dict[str, Protocol]] = {
     "native": Protocol(_native, binary=True),
+    "kafka": Protocol(_kafka, binary=True),
     "web": Protocol(_web, binary=False),
 }
 """By the name of the listener."""

@@ -45,11 +45,12 @@ def test_an_unknown_api_or_version_is_named(key: int, version: int) -> None:
         codec.decode_request(key, version, b"")
 
 
-def test_bytes_that_are_left_over_are_refused() -> None:
+def test_bytes_that_are_left_over_are_passed_over_in_a_request_alone() -> None:
     data = codec.encode_request(12, 0, messages.HeartbeatRequest("g", 1, "m"))
 
+    assert codec.decode_request(12, 0, data + b"\x00") == messages.HeartbeatRequest("g", 1, "m")
     with pytest.raises(MalformedMessage, match="1 bytes too many"):
-        codec.decode_request(12, 0, data + b"\x00")
+        codec.decode_response(12, 0, b"\x00\x00\x00")
 
 
 def test_batches_are_sent_in_pieces_that_are_never_joined() -> None:

@@ -92,17 +92,23 @@ def response_header(api_key: int, version: int, correlation_id: int) -> bytes:
 
 
 def decode_request(api_key: int, version: int, body: bytes, at: int = 0) -> Any:  # noqa: ANN401 - which one, the key and the version say
-    """The request that begins at `at` and fills the rest of the bytes.
+    """The request that begins at `at`.
+
+    Bytes behind it are passed over, as Kafka's broker does: librdkafka sends some with Metadata 13.
 
     Raises:
         UnsupportedVersion: no such API or version. MalformedMessage: the bytes are no such request.
     """
-    return _decode(_layout(api_key, version), version, body, at)
+    return _decode(_layout(api_key, version), version, body, at)[0]
 
 
-def decode_response(api_key: int, version: int, body: bytes, at: int = 0) -> Any:  # noqa: ANN401 - which one, the key and the version say
+def decode_response(api_key: int, version: int, body: bytes, at: int = 0) -> Any:  # noqa: ANN401 - see decode_request
     """The response that begins at `at`. Raises as `decode_request`."""
-    return _decode(response_to(_layout(api_key, version)), version, body, at)
+    layout = response_to(_layout(api_key, version))
+    message, end = _decode(layout, version, body, at)
+    if end != len(body):
+        raise MalformedMessage(f"{layout.name} version {version} has {len(body) - end} bytes too many")
+    return message
 
 
 def encode_response(api_key: int, version: int, message: Struct) -> bytes:
@@ -131,15 +137,12 @@ def _layout(api_key: int, version: int) -> Layout:
     return layout
 
 
-def _decode(layout: Layout, version: int, data: bytes, at: int) -> Any:  # noqa: ANN401 - see decode_request
+def _decode(layout: Layout, version: int, data: bytes, at: int) -> tuple[Any, int]:
     try:
-        message, end = decoder(layout.name, version)(data, at, len(data))
+        return decoder(layout.name, version)(data, at, len(data))
     except (struct.error, IndexError) as error:
         raise MalformedMessage(f"{layout.name} version {version} ends in the middle of a field") from error
     except UnicodeDecodeError as error:
         raise MalformedMessage(f"{layout.name} version {version} has text that is not UTF-8") from error
     except MalformedMessage as error:
         raise MalformedMessage(f"{layout.name} version {version}: {error}") from None
-    if end != len(data):
-        raise MalformedMessage(f"{layout.name} version {version} has {len(data) - end} bytes too many")
-    return message

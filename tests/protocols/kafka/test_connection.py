@@ -1,0 +1,61 @@
+"""Frames and the order of answers."""
+
+import pytest
+
+from isthmus.protocols.kafka.codec import RequestHeader
+from isthmus.protocols.kafka.connection import Answers, FrameTooLong, Requests
+
+HEADER = RequestHeader(3, 8, 7, "c", 0)
+FLEXIBLE = RequestHeader(3, 9, 8, "c", 0)
+
+
+def frame(body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + body
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 100])
+def test_frames_come_whole_however_the_bytes_are_cut(step: int) -> None:
+    data = frame(b"one") + frame(b"") + frame(b"three" * 10)
+    requests, found = Requests(1_000), []
+
+    for at in range(0, len(data), step):
+        requests.receive(data[at : at + step])
+        while (body := requests.next()) is not None:
+            found.append(body)
+
+    assert found == [b"one", b"", b"three" * 10]
+    assert (requests.buffered_bytes, requests.wanted_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("size", [101, -1, 2**31 - 1])
+def test_a_frame_that_cannot_be_is_refused_before_it_is_there(size: int) -> None:
+    requests = Requests(100)
+    requests.receive(size.to_bytes(4, "big", signed=True))
+
+    with pytest.raises(FrameTooLong):
+        requests.next()
+    assert requests.wanted_bytes <= 104
+
+
+def test_answers_leave_in_the_order_of_their_requests() -> None:
+    answers = Answers()
+    first, second, third = (answers.expect(header, 10) for header in (HEADER, HEADER, FLEXIBLE))
+    second.answer([b"second"])
+    third.answer([b"third"])
+    assert answers.take() == []
+    first.nothing()
+
+    sent = b"".join(answers.take())
+
+    assert sent == frame(b"\x00\x00\x00\x07second") + frame(b"\x00\x00\x00\x08\x00third")
+    assert (answers.owed, answers.owed_bytes) == (0, 0)
+
+
+def test_behind_an_answer_that_never_comes_nothing_leaves() -> None:
+    answers = Answers()
+    first, second = answers.expect(HEADER, 1), answers.expect(HEADER, 1)
+    second.answer([b"x"])
+    before = answers.is_over
+    first.dropped = True
+
+    assert (before, answers.is_over, answers.take()) == (False, True, [])
