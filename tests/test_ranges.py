@@ -40,6 +40,9 @@ class TestAgainstASet:
         assert_in_shape(ranges)
         assert (len(ranges), bool(ranges)) == (len(model), bool(model))
         assert ranges.runs == len(list(ranges))
+        assert all(
+            ranges.covers(start, end) == (set(range(start, end)) <= model) for start in range(42) for end in range(42)
+        )
         assert ranges.end == max(model, default=-1) + 1
         assert [offset for offset in range(42) if offset in ranges] == sorted(model)
 

@@ -97,6 +97,11 @@ class RangeSet:
         if at < end:
             yield at, end
 
+    def covers(self, start: int, end: int) -> bool:
+        """Whether all of `start` to `end`, exclusive, is in it."""
+        at = bisect_right(self._starts, start) - 1
+        return start >= end or (at >= 0 and end <= self._ends[at])
+
     def copy(self) -> "RangeSet":
         """An independent copy."""
         twin = RangeSet()

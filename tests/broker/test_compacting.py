@@ -8,7 +8,7 @@ import pytest
 from isthmus.broker.broker import BrokerOptions
 from isthmus.broker.compacting import Compacting
 from isthmus.clock import SystemClock
-from isthmus.definition import QueueDefinition, TopicConfig, TopicDefinition
+from isthmus.definition import QueueConfig, QueueDefinition, TopicConfig, TopicDefinition
 from isthmus.errors import Closed
 from isthmus.limits import CLOCK_JUMP_MS, COMPACT_LOOK_MS, SEGMENT_BYTES_MIN
 from isthmus.log import checkpoint, compaction
@@ -139,3 +139,39 @@ async def test_a_topic_can_begin_to_keep_the_newest_of_each_key() -> None:
         await compacting(w).everything()
 
         assert await newest(w) == [(1, "no key"), (3, "no key"), (4, "a:2"), (5, "no key")]
+
+
+async def test_what_a_queue_is_done_with_goes_though_an_older_record_is_not() -> None:
+    async with world() as w:
+        queue = await w.broker.create_queue(
+            w.session, QueueDefinition(name="jobs", config=QueueConfig(lease_ms=None)), ()
+        )
+        for number in range(100):
+            await w.publish(f"{number}{BIG}", to="jobs")
+        held = await queue.lease("me", w.session.id, 0, 100, 10_000_000, None)
+        unit = w.broker.journal.unit()
+        queue.ack(unit, [one.lease for one in held[1:50]])
+        await unit.submit()
+
+        await compacting(w).everything()
+
+        assert [offset for offset, _ in await w.read("jobs")] == [0, *range(50, 100)]
+        assert w.find("jobs").partitions[0].bytes < 60 * len(BIG) * 1.2
+        await w.reopen()
+        queue = w.broker.queue("default", "jobs")
+        again = await queue.lease("me", w.session.id, 0, 100, 10_000_000, None)
+        assert [one.record.offset for one in again] == [0, *range(50, 100)]
+
+
+async def test_what_one_reader_still_wants_stays() -> None:
+    async with world() as w:
+        await w.topic("orders", consumed=True)
+        for number in range(10):
+            await w.publish(f"{number}", to="orders")
+        fast, slow = await w.join("fast"), await w.join("slow")
+        await w.drink(fast)
+        await w.settle(slow, [row for row in await w.receive(slow) if row[1].offset not in (2, 5)])
+
+        await compacting(w).everything()
+
+        assert [offset for offset, _ in await w.read()] == [2, 5]

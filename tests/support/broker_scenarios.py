@@ -85,6 +85,25 @@ async def consumed_and_removed(world: BrokerWorld) -> None:
     await world.close()
 
 
+async def one_old_record_of_a_queue(world: BrokerWorld) -> None:
+    """It stays on lease while those behind it are done with, and copies leave them out."""
+    await world.begin()
+    for round_ in range(2):
+        await world.publish(WORK, 8, size=900)
+        found = await world.lease(8)
+        await world.ack(found[1:])
+        await world.checkpoint()
+        await world.checkpoint()
+        await world.broker.housekeeping.compacting.everything()
+        if round_:
+            await world.kill()
+            await world.open()
+    await world.publish(WORK, 2)
+    await world.ack(await world.lease(9))
+    await world.housekeeping()
+    await world.close()
+
+
 def walk(seed: int) -> Scenario:
     """A random life."""
 
@@ -128,6 +147,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         a_group_with_outputs,
         topics_made_and_removed,
         consumed_and_removed,
+        one_old_record_of_a_queue,
     )
 }
 """By name, for test ids."""

@@ -12,6 +12,7 @@ from isthmus.errors import RequestError, StorageError
 from isthmus.limits import COMPACT_LOOK_MS
 from isthmus.log import checkpoint, retention
 from isthmus.log.compaction import Compacted, Compaction, KeyedPartition, is_due
+from isthmus.ranges import RangeSet
 
 log = logging.getLogger("isthmus.broker")
 
@@ -48,8 +49,9 @@ class Compacting:
 
     async def _run(self) -> None:
         clock = self._broker.clock
+        every_ms = max(COMPACT_LOOK_MS, self._broker.options.housekeeping_ms)
         while self._broker.journal.ended is None:
-            await clock.sleep_until(clock.monotonic_ms() + COMPACT_LOOK_MS)
+            await clock.sleep_until(clock.monotonic_ms() + every_ms)
             try:
                 with clock.busy("compaction"):
                     await self.look()
@@ -65,13 +67,28 @@ class Compacting:
         steady = self._watch.is_steady(now_ms, broker.clock.monotonic_ms())
         keyed = self.keyed() if steady else []
         due = await broker.journal.run(lambda: [each for each in keyed if is_due(broker.journal, *each, now_ms)])
-        return await self._compaction.once(due)
+        return await self._compaction.once(due, self.finished())
 
     def keyed(self, topic: "Topic | None" = None) -> list[KeyedPartition]:
         """The partitions that are kept by key, of all topics or of one."""
         topics = list(self._broker.catalog.topics.values()) if topic is None else [topic]
         rows = [(each, each.set.config) for each in topics if each.set.config.compact]
         return [(partition, config) for each, config in rows for partition in each.partitions]
+
+    def finished(self) -> dict[int, RangeSet]:
+        """What every reader of a consumed topic is done with, by partition: an old event holds only itself.
+
+        Where young events are kept whatever was read, the log start alone decides.
+        """
+        found: dict[int, RangeSet] = {}
+        for topic in list(self._broker.catalog.topics.values()):
+            config = topic.set.config
+            if config.consumed and config.floor_ms is None:
+                for partition in topic.partitions:
+                    finished = self._broker.housekeeping.finished(topic, partition)
+                    if finished.end > partition.log_start:
+                        found[partition.id] = finished
+        return found
 
     async def everything(
         self, topic: "Topic | None" = None, progress: Callable[[int], None] = lambda _: None
@@ -93,6 +110,6 @@ class Compacting:
         await checkpoint.take(broker.journal)
         await checkpoint.take(broker.journal)
         await broker.housekeeping.sweep()
-        done = await self._compaction.once(self.keyed(topic), force=True, progress=progress)
+        done = await self._compaction.once(self.keyed(topic), self.finished(), force=True, progress=progress)
         await checkpoint.take(broker.journal)
         return done

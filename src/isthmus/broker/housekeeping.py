@@ -6,15 +6,18 @@ it (the journal is poisoned then and says so to every caller); any other error i
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from isthmus.broker.compacting import Compacting
 from isthmus.errors import BeingChanged, Closed, RequestError, StorageError
 from isthmus.lenses.queue.queue import Queue
+from isthmus.lenses.stream.position import Progress
 from isthmus.limits import GROUPS_RETURN_MS
 from isthmus.log import checkpoint, facts, retention
 from isthmus.log.journal import Unit
 from isthmus.log.partition import Partition
+from isthmus.ranges import RangeSet
 
 log = logging.getLogger("isthmus.broker")
 
@@ -112,16 +115,33 @@ class Housekeeping:
 
     def _consumed_to(self, topic: "Topic", partition: Partition) -> int | None:
         """Below it every declared reader is done; None while nobody has declared to read."""
+        _, queues = self._broker.catalog.readers(topic)
+        floors = [queue.floor(partition) for queue in queues]
+        floors += [progress.floor for progress in self._groups_in(topic, partition)]
+        return min(floors) if floors else None
+
+    def _groups_in(self, topic: "Topic", partition: Partition) -> Iterator[Progress]:
+        """The positions of the groups that hold a partition's events."""
         broker = self._broker
-        groups, queues = broker.catalog.readers(topic)
+        groups, _ = broker.catalog.readers(topic)
         uptime_ms = broker.clock.monotonic_ms() - broker.opened_ms
         silent_ms = topic.set.config.silent_ms
-        floors = [queue.floor(partition) for queue in queues]
         for group in groups:
             progress = group.progress(partition)
             if progress is not None and not group.is_silent(broker.clock.now_ms(), uptime_ms, silent_ms):
-                floors.append(progress.floor)
-        return min(floors) if floors else None
+                yield progress
+
+    def finished(self, topic: "Topic", partition: Partition) -> RangeSet:
+        """What every declared reader is done with, also above the lowest of their floors."""
+        _, queues = self._broker.catalog.readers(topic)
+        start, end = partition.log_start, partition.high_watermark
+        sets = [queue.settled(partition) for queue in queues]
+        sets += [RangeSet([(start, each.floor), *each.done]) for each in self._groups_in(topic, partition)]
+        finished = RangeSet([(start, end)] if sets else [])
+        for one in sets:
+            for first, last in one.gaps(start, end):
+                finished.discard(first, last)
+        return finished
 
     async def _trim_to(self, topic: "Topic", partition: Partition, decision: retention.Decision) -> None:
         unit = self._broker.journal.unit()

@@ -11,8 +11,9 @@ Invariants:
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from isthmus.clock import Clock
@@ -36,6 +37,7 @@ from isthmus.log.keys import KeyScan, Memory
 from isthmus.log.partition import Partition
 from isthmus.log.rewrite import Copied, Copy, Keyed, NotShorter
 from isthmus.log.segment import Segment, row_length
+from isthmus.ranges import RangeSet
 
 log = logging.getLogger("isthmus.log")
 
@@ -271,6 +273,7 @@ class Compaction:
     async def once(
         self,
         keyed: Iterable[KeyedPartition],
+        finished: Mapping[int, RangeSet] = MappingProxyType({}),
         *,
         force: bool = False,
         progress: Callable[[int], None] = lambda _: None,
@@ -281,6 +284,7 @@ class Compaction:
 
         Args:
             keyed: the partitions to go through, with how their topics keep them.
+            finished: offsets that nobody wants any more, by partition, also above the log start.
             force: look at all segments, copy also what wins little, and do not rest.
             progress: called with bytes read.
 
@@ -297,7 +301,7 @@ class Compaction:
                 wanted = behind[:COMPACT_LOOK_SEGMENTS]
                 self._looked_to = wanted[-1].end_lsn if len(wanted) < len(behind) else 0
             ended = self._until_the_end()
-            one = _Pass(self._journal, self._clock, covered, ended, force=force, progress=progress)
+            one = _Pass(self._journal, self._clock, covered, finished, ended, force=force, progress=progress)
             return await one.run(asked, wanted)
 
 
@@ -307,6 +311,7 @@ class _Pass:
         journal: Journal,
         clock: Clock,
         covered: Sequence[Segment],
+        finished: Mapping[int, RangeSet],
         ended: "asyncio.Future[object]",
         *,
         force: bool,
@@ -315,6 +320,7 @@ class _Pass:
         self._journal = journal
         self._clock = clock
         self._covered = covered
+        self._finished = finished
         self._ended = ended
         self._force = force
         self._progress = progress
@@ -353,9 +359,9 @@ class _Pass:
             weight: Weight | None = None
             if segment.sealed and not segment.rotten and not segment.dead:
                 try:
-                    live = segment.live_bytes(self._journal.log_start)
+                    live = segment.live_bytes(self._journal.log_start, self._finished)
                     dead = sum(scan.dead_bytes.get(segment, 0) for scan in self._scans)
-                    weight = Weight(segment, segment.size_bytes, max(0, live - dead), dead) if live else None
+                    weight = Weight(segment, segment.size_bytes, max(0, live - dead), dead)
                 except (Damaged, FileNotFoundError) as error:
                     self._note(error)
             weights.append(weight)
@@ -375,12 +381,10 @@ class _Pass:
     async def _copy(self, sources: Sequence[Segment], left: set[Segment]) -> bool:
         """Copy a run and let the copy count; whether it does."""
         journal = self._journal
-        if any(source.dead or source not in journal.segments for source in sources):
-            return False  # retention was faster
-        for source in sources:
-            source.busy = True
+        if not self._take(sources):
+            return False
         try:
-            copy = Copy(journal, sources, self._rules(left))
+            copy = Copy(journal, sources, self._rules(left), self._finished)
             await self._drive(copy.steps())
             await self._change_hands(copy)
         except NotShorter:
@@ -391,8 +395,26 @@ class _Pass:
         finally:
             for source in sources:
                 source.busy = False
+        for partition_id, size in copy.finished_bytes.items():
+            if (partition := journal.partitions.get(partition_id)) is not None:
+                partition.bytes = max(0, partition.bytes - size)
         self._result.add(len(sources), copy.done())
         return True
+
+    def _take(self, sources: Sequence[Segment]) -> bool:
+        """Have retention leave the sources alone; False when it was faster.
+
+        It says that a segment is dead before it looks whether one is busy; so busy comes before a second look here.
+        """
+        if any(source.dead or source not in self._journal.segments for source in sources):
+            return False
+        for source in sources:
+            source.busy = True
+        if not any(source.dead for source in sources):
+            return True
+        for source in sources:
+            source.busy = False
+        return False
 
     async def _change_hands(self, copy: Copy) -> None:
         """The target counts from here on, and the sources go when nobody reads them any more."""

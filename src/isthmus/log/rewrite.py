@@ -8,6 +8,7 @@ Spec: docs/formats/journal.md, section 10.
 
 import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 import google_crc32c
@@ -22,6 +23,7 @@ from isthmus.log.scan import Group, GroupReader
 from isthmus.log.segment import LOG_SUFFIX, Segment, compacted_stem
 from isthmus.log.segment import Store as SegmentStore
 from isthmus.log.storage import TEMPORARY_SUFFIX, File, write_all
+from isthmus.ranges import RangeSet
 
 JOURNAL: Final = "journal"
 _READ_BYTES: Final = 1 * MIB
@@ -70,7 +72,13 @@ class NotShorter(Exception):
 class Copy:
     """One run of sources and their target; see the module text. `steps` does all of it but the change of hands."""
 
-    def __init__(self, journal: Store, sources: Sequence[Segment], keyed: Mapping[int, Keyed]) -> None:
+    def __init__(
+        self,
+        journal: Store,
+        sources: Sequence[Segment],
+        keyed: Mapping[int, Keyed],
+        finished: Mapping[int, RangeSet] = MappingProxyType({}),
+    ) -> None:
         self.sources = tuple(sources)
         first, end = sources[0].first_lsn, sources[-1].end_lsn
         generation = 1 + max(source.generation for source in sources)
@@ -79,8 +87,11 @@ class Copy:
         self.swap: facts.Swap | None = None
         """Set when the target is there under its name."""
         self.records = self.kept_whole = 0
+        self.finished_bytes: dict[int, int] = {}
+        """Bytes that went by partition, though they lay above its log start."""
         self._journal = journal
         self._keyed = keyed
+        self._finished = finished
         self._position = 0
         self._crc: int = journal.checksums.entry
         self._prev_crc = 0
@@ -208,7 +219,11 @@ class Copy:
         if view.kind != form.RECORDS:
             return None
         header = batches.header(payload)
-        if not any(self._is_live(partition, base, header) for partition, base in view.placements):
+        ends = [(partition, base, base + header.last_offset_delta + 1) for partition, base in view.placements]
+        above = [each for each in ends if self._is_above_log_start(each[0], each[2])]
+        if all(self._is_finished(*each) for each in above):
+            for partition, _, _ in above:
+                self.finished_bytes[partition] = self.finished_bytes.get(partition, 0) + view.length
             return None
         if len(view.placements) == 1:
             partition, base = view.placements[0]
@@ -217,9 +232,13 @@ class Copy:
                 return self._by_key(keyed, view, entry, payload, header, base)
         return entry
 
-    def _is_live(self, partition: int, base: int, header: batches.BatchHeader) -> bool:
+    def _is_above_log_start(self, partition: int, end: int) -> bool:
         log_start = self._journal.log_start(partition)
-        return log_start is not None and base + header.last_offset_delta >= log_start
+        return log_start is not None and end > log_start
+
+    def _is_finished(self, partition: int, base: int, end: int) -> bool:
+        finished = self._finished.get(partition)
+        return finished is not None and finished.covers(base, end)
 
     def _by_key(
         self,

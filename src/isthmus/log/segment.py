@@ -19,6 +19,7 @@ from isthmus.log.partition import Partition
 from isthmus.log.scan import Group, GroupReader
 from isthmus.log.storage import Storage, replace
 from isthmus.log.times import Times
+from isthmus.ranges import RangeSet
 
 INDEX_SUFFIX: Final = ".index"
 LOG_SUFFIX: Final = ".log"
@@ -212,13 +213,14 @@ class Segment:
         """Ids of the partitions that have a batch in it."""
         return self._ask(lambda index: index.partitions())
 
-    def live_bytes(self, log_starts: Callable[[int], int | None]) -> int:
-        """Bytes of entries that are not wholly below the log starts of their partitions; an estimate from above.
+    def live_bytes(self, log_starts: Callable[[int], int | None], finished: Mapping[int, RangeSet]) -> int:
+        """Bytes of entries that somebody may still want; an estimate from above.
 
         Args:
             log_starts: of a partition; None when it is gone.
+            finished: offsets that nobody wants, by partition, also above the log start.
         """
-        return self._ask(lambda index: _live_bytes(index, log_starts))
+        return self._ask(lambda index: _live_bytes(index, log_starts, finished))
 
     def extent(self, partition: int) -> Extent | None:
         """What it holds of a partition."""
@@ -379,16 +381,19 @@ class Segment:
             self._journal.files.forget(name)
 
 
-def _live_bytes(index: ActiveIndex | SealedIndex, log_starts: Callable[[int], int | None]) -> int:
+def _live_bytes(
+    index: ActiveIndex | SealedIndex, log_starts: Callable[[int], int | None], finished: Mapping[int, RangeSet]
+) -> int:
     total = 0
     for partition in index.partitions():
-        log_start, extent = log_starts(partition), index.directory(partition)
+        log_start, extent, done = log_starts(partition), index.directory(partition), finished.get(partition)
         if log_start is None or extent is None or extent.end_offset <= log_start:
             continue
-        if extent.first_offset >= log_start:
+        if extent.first_offset >= log_start and done is None:
             total += extent.entry_bytes
-        else:
-            total += sum(row_length(row) for row in index.rows(partition, log_start, extent.row_count))
+            continue
+        for row in index.rows(partition, log_start, extent.row_count):
+            total += 0 if done is not None and done.covers(row.base_offset, row.end_offset) else row_length(row)
     return min(total, index.entry_bytes if isinstance(index, SealedIndex) else index.entry_bytes())
 
 

@@ -142,6 +142,10 @@ class Ledger:
         pieces = self._rows.segments(start, end) if start < end else []
         return [piece for piece in pieces if piece[2] is None or piece[2].state != DONE]
 
+    def settled(self) -> Iterator[Range]:
+        """The ranges above the floor that are settled, durably."""
+        return ((row.start, row.end) for row in self._rows.snapshot() if row.state == DONE)
+
     def row(self, offset: int) -> Row | None:
         """What the ledger has of an offset."""
         return self._rows.get(offset)

@@ -30,6 +30,7 @@ from isthmus.limits import QUEUE_DELAYED_MAX
 from isthmus.log import facts
 from isthmus.log.journal import Journal, Unit
 from isthmus.log.partition import Partition
+from isthmus.ranges import RangeSet
 from isthmus.record import Lease, Leased, StoredRecord
 from isthmus.views import PeekedRecord
 
@@ -456,6 +457,15 @@ class Queue:
         """Below it all records of a partition are settled, durably; its log start if the queue takes none from it."""
         part = self._by_id.get(partition.id)
         return part.ledger.floor if part is not None else partition.log_start
+
+    def settled(self, partition: Partition) -> RangeSet:
+        """All offsets of a partition that are settled, durably, also above the floor."""
+        settled, part = RangeSet(), self._by_id.get(partition.id)
+        if part is not None:
+            settled.add(partition.log_start, part.ledger.floor)
+            for start, end in part.ledger.settled():
+                settled.add(start, end)
+        return settled
 
     async def oldest_ready_ms(self) -> int | None:
         """The timestamp of the oldest record that is ready, None when there is none."""
