@@ -36,6 +36,9 @@ OWNED_HERE = (
     facts.PositionRemoved,
     facts.DedupState,
     facts.Trimmed,
+    facts.UserSet,
+    facts.UserRemoved,
+    facts.AccessSecret,
 )
 """The facts of queues' ledgers are replayed by the tests of the ledger, those of segments by the tests of the log."""
 
@@ -55,6 +58,7 @@ class History:
         self.groups: dict[int, facts.GroupSet] = {}
         self.exchanges: dict[int, facts.ExchangeSet] = {}
         self.log_starts: dict[int, int] = {}
+        self.users: dict[int, facts.UserSet] = {}
 
     def run(self, steps: int) -> list[facts.Fact]:
         requests = [
@@ -74,10 +78,28 @@ class History:
             self.use_ids,
             self.remember_ids,
             self.trim,
+            self.set_user,
+            self.remove_user,
         ]
         for _ in range(steps):
             self.draw(st.sampled_from(requests))()
         return self.facts
+
+    def set_user(self) -> None:
+        """Make a user, with the secret before the first, or give one other rights."""
+        name = self.draw(st.sampled_from(NAMES))
+        old = next((each.id for each in self.users.values() if each.name == name), None)
+        if not any(isinstance(fact, facts.AccessSecret) for fact in self.facts):
+            self.facts.append(facts.AccessSecret(b"secret"))
+        user = facts.UserSet(old or self.new_id(), name, (), self.draw(st.booleans()), (), 0)
+        self.users[user.id] = user
+        self.facts.append(user)
+
+    def remove_user(self) -> None:
+        user = self.one(self.users)
+        if user is not None:
+            del self.users[user.id]
+            self.facts.append(facts.UserRemoved(user.id))
 
     def new_id(self) -> int:
         self.next_id += 1
@@ -236,7 +258,8 @@ def applied(history: list[facts.Fact], again_from: int) -> Broker:
 def state(broker: Broker) -> dict[str, object]:
     """All that the catalogue and the positions are; what a checkpoint would say, and what is derived from it."""
     catalog = broker.catalog
-    checkpoint = [*catalog.export(), *catalog.export_readers()]
+    users = broker.access.users
+    checkpoint = [*catalog.export(), *users.export(), *catalog.export_readers()]
     return {
         "facts": {repr(fact) for fact in checkpoint if not isinstance(fact, facts.LedgerState)},
         "bindings": {key: list(exchange.bindings) for key, exchange in catalog.exchanges.items()},
@@ -246,6 +269,11 @@ def state(broker: Broker) -> dict[str, object]:
         "readers of queues": {key: set(found) for key, found in catalog._queues_on.items()},
         "readers of groups": {key: set(found) for key, found in catalog._groups_on.items()},
         "ids": (catalog.next_id, catalog.next_producer),
+        "users": (
+            users.by_name,
+            users.secret if users.by_name else b"",
+            {key: users.rights[key].id for key in users.rights},
+        ),
         "dedup": {key: topic.window().pack() for key, topic in catalog.topics.items()},
     }
 

@@ -5,16 +5,15 @@ door can keep it and answer in order; methods that wait for data are coroutines.
 """
 
 import errno
-import uuid
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from isthmus import definition
-from isthmus.broker import foreign, publishing, redrive
+from isthmus.broker import definitions, foreign, publishing, redrive
 from isthmus.broker.access import Access, Session
 from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
-from isthmus.broker.foreign import LATER, Lanes
+from isthmus.broker.foreign import Lanes
 from isthmus.broker.groups import Coordinator
 from isthmus.broker.housekeeping import Housekeeping
 from isthmus.broker.member import Member, StartAt
@@ -22,25 +21,21 @@ from isthmus.broker.producer_ids import ProducerIds
 from isthmus.broker.publishing import COPIES, PLAIN, Options, Publish, Share
 from isthmus.broker.routing import topics_for
 from isthmus.clock import Clock
-from isthmus.definition import Binding, ExchangeDefinition, QueueDefinition, TopicConfig, TopicDefinition
+from isthmus.definition import Binding, ExchangeDefinition, QueueDefinition, TopicDefinition
 from isthmus.errors import (
-    AlreadyExists,
     BeingChanged,
     GroupNotEmpty,
-    InUse,
     InvalidArgument,
     OffsetOutOfRange,
-    Overloaded,
     StorageFull,
     UnknownPartition,
-    Unsupported,
 )
 from isthmus.lenses.queue.part import Source as QueueSource
 from isthmus.lenses.queue.queue import Dead, Queue
 from isthmus.lenses.stream.offsets import ConsumerGroup, committed
 from isthmus.lenses.stream.position import Progress
 from isthmus.lenses.stream.reader import Fetched, LongPolls
-from isthmus.limits import BINDINGS_MAX, GROUPS_KEPT_MS, PARTITIONS_MAX, RECORD_BYTES_CEILING, TOPICS_MAX
+from isthmus.limits import GROUPS_KEPT_MS
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, facts
 from isthmus.log.dedup import DedupHit, digest
@@ -179,9 +174,7 @@ class Broker:
     def check_new_topic(self, session: Session, asked: TopicDefinition) -> None:
         """Raises what `create_topic` would raise."""
         self.access.check(session, "create", asked.name)
-        if (asked.namespace, asked.name) in self.catalog.topic_names:
-            raise AlreadyExists("topic", asked.name)
-        self._check_topic(asked)
+        definitions.check_new_topic(self.catalog, asked)
 
     def create_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
         """Make a topic.
@@ -190,10 +183,10 @@ class Broker:
             AlreadyExists, InvalidName, InvalidArgument, Overloaded: nothing was made.
         """
         self.check_new_topic(session, asked)
-        key = (asked.namespace, asked.name)
-        fact = self._topic_fact(asked, queue=None)
+        fact = definitions.topic_made(self.catalog, asked, self.clock.now_ms())
         self._end_with(session, asked.lifetime, self.catalog.topics, facts.TopicRemoved(fact.id))
-        return self.make([("topic", *key)], [fact], lambda: self.catalog.topics[fact.id])
+        name = ("topic", asked.namespace, asked.name)
+        return self.make([name], [fact], lambda: self.catalog.topics[fact.id])
 
     def _end_with(self, session: Session, lifetime: definition.Lifetime, known: Container[int], *gone: Removal) -> None:
         """What is made to live as long as a session goes with it, if it is still known then."""
@@ -207,32 +200,6 @@ class Broker:
 
         if lifetime == "session":
             session.on_end(drop)
-
-    def _check_topic(self, asked: TopicDefinition) -> None:
-        definition.check_name(asked.name)
-        definition.check_name(asked.namespace)
-        if not 1 <= asked.partitions <= PARTITIONS_MAX:
-            raise InvalidArgument("partitions", f"{asked.partitions} is not in 1 to {PARTITIONS_MAX}")
-        if asked.placement not in ("murmur2", "single"):
-            raise Unsupported(f"placement {asked.placement!r}", LATER)
-        check_topic_config(asked.config)
-        if len(self.catalog.topics) >= TOPICS_MAX:
-            raise Overloaded("topics", TOPICS_MAX)
-
-    def _topic_fact(self, asked: TopicDefinition, queue: int | None) -> facts.TopicSet:
-        self._check_topic(asked)
-        return facts.TopicSet(
-            self.catalog.new_id(),
-            uuid.uuid4().bytes,
-            asked.namespace,
-            asked.name,
-            asked.partitions,
-            asked.placement,
-            asked.config,
-            asked.lifetime,
-            queue,
-            self.clock.now_ms(),
-        )
 
     def make(
         self,
@@ -277,13 +244,7 @@ class Broker:
     def check_topic(self, session: Session, asked: TopicDefinition) -> None:
         """Raises what `alter_topic` would raise."""
         self.access.check(session, "alter", asked.name)
-        topic = self.topic(asked.namespace, asked.name)
-        old = topic.set
-        if not old.partitions <= asked.partitions <= PARTITIONS_MAX:
-            raise InvalidArgument("partitions", f"can only grow, from {old.partitions} to {PARTITIONS_MAX} at most")
-        if asked.placement != old.placement or asked.lifetime != old.lifetime:
-            raise InvalidArgument("placement", "placement and lifetime are fixed when a topic is made")
-        check_topic_config(asked.config)
+        definitions.check_altered_topic(self.topic(asked.namespace, asked.name).set, asked)
 
     def alter_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
         """Change a topic's configuration or add partitions.
@@ -292,12 +253,8 @@ class Broker:
             UnknownTopic, InvalidArgument: nothing was changed.
         """
         self.check_topic(session, asked)
-        old = self.topic(asked.namespace, asked.name).set
-        fact = facts.TopicSet(
-            old.id, old.uuid, old.namespace, old.name, asked.partitions, old.placement, asked.config, old.lifetime,
-            old.queue, old.created_ms,
-        )  # fmt: skip
-        return self.make([("topic", old.namespace, old.name)], [fact], lambda: self.catalog.topics[old.id])
+        fact = definitions.topic_altered(self.topic(asked.namespace, asked.name).set, asked)
+        return self.make([("topic", fact.namespace, fact.name)], [fact], lambda: self.catalog.topics[fact.id])
 
     def remove_topic(self, session: Session, namespace: str, name: str) -> Pending[None]:
         """Remove a topic with its records; or a queue with the topic it owns.
@@ -306,15 +263,7 @@ class Broker:
             UnknownTopic, InUse: nothing was removed.
         """
         self.access.check(session, "remove", name)
-        topic = self.topic(namespace, name)
-        views = self.catalog.views_of(topic.id)
-        if views:
-            raise InUse("topic", name, f"queue {views[0].name!r}")
-        for declared in self.catalog.queue_sets.values():
-            if declared.namespace == namespace and declared.config.dead == name:
-                raise InUse("queue", name, f"queue {declared.name!r}, whose dead letters it takes")
-        gone: list[facts.Fact] = [] if topic.set.queue is None else [facts.QueueRemoved(topic.set.queue)]
-        gone.append(facts.TopicRemoved(topic.id))
+        gone = definitions.topic_gone(self.catalog, self.topic(namespace, name))
         return self.make([("topic", namespace, name)], gone, lambda: None)
 
     async def resolve_view(self, asked: QueueDefinition) -> tuple[int, ...]:
@@ -340,32 +289,12 @@ class Broker:
         """
         self.access.check(session, "create", asked.name)
         self._check_reach(session, asked)
-        key = (asked.namespace, asked.name)
-        if key in self.catalog.queue_names:
-            raise AlreadyExists("queue", asked.name)
-        check_queue(asked)
-        queue_id = self.catalog.new_id()
-        topic = self._topic_fact(
-            TopicDefinition(
-                name=asked.name,
-                namespace=asked.namespace,
-                partitions=asked.partitions,
-                config=asked.topic,
-                lifetime=asked.lifetime,
-            ),
-            queue_id,
-        )
-        if key in self.catalog.topic_names:
-            topic = self._adopt(key, queue_id)
-        view_of = None if asked.view_of is None else self._viewed(asked, asked.view_of).id
-        fact = facts.QueueSet(
-            queue_id, asked.namespace, asked.name, topic.id, asked.config, view_of, view_start, asked.lifetime,
-            self.clock.now_ms(),
-        )  # fmt: skip
-        gone = facts.QueueRemoved(queue_id), facts.TopicRemoved(topic.id)
+        topic, queue = definitions.queue_made(self.catalog, asked, view_start, self.clock.now_ms())
+        gone = facts.QueueRemoved(queue.id), facts.TopicRemoved(topic.id)
         self._end_with(session, asked.lifetime, self.catalog.queue_sets, *gone)
-        names = [("topic", *key)] + ([] if asked.view_of is None else [("topic", asked.namespace, asked.view_of)])
-        return self.make(names, [topic, fact], lambda: self.catalog.queues[queue_id])
+        own = [name for name in (asked.name, asked.view_of) if name is not None]
+        names = [("topic", asked.namespace, name) for name in own]
+        return self.make(names, [topic, queue], lambda: self.catalog.queues[queue.id])
 
     def _check_reach(self, session: Session, asked: QueueDefinition) -> None:
         """Nobody reads a topic by viewing it, or writes to one by letting letters die, who may not do so directly."""
@@ -373,24 +302,6 @@ class Broker:
             self.access.check(session, "read", asked.view_of)
         if asked.config.dead is not None:
             self.access.check(session, "publish", asked.config.dead)
-
-    def _viewed(self, asked: QueueDefinition, name: str) -> Topic:
-        """The topic that a queue is to view, which must live as long as the queue."""
-        shared = self.topic(asked.namespace, name)
-        if shared.set.lifetime not in {"durable", asked.lifetime}:
-            raise InvalidArgument(
-                "of", f"{name!r} lives as long as its {shared.set.lifetime}, the queue would outlive it"
-            )
-        return shared
-
-    def _adopt(self, key: tuple[str, str], queue_id: int) -> facts.TopicSet:
-        old = self.topic(*key).set
-        if old.queue is not None and old.queue in self.catalog.queue_sets:
-            raise AlreadyExists("topic", old.name)
-        return facts.TopicSet(
-            old.id, old.uuid, old.namespace, old.name, old.partitions, old.placement, old.config, old.lifetime,
-            queue_id, old.created_ms,
-        )  # fmt: skip
 
     def alter_queue(self, session: Session, asked: QueueDefinition) -> Pending[Queue]:
         """Change how a queue hands out; its topic's configuration too.
@@ -401,27 +312,8 @@ class Broker:
         self.access.check(session, "alter", asked.name)
         self._check_reach(session, asked)
         queue = self.queue(asked.namespace, asked.name)
-        check_queue(asked)
-        old = self.catalog.queue_sets[queue.id]
-        viewed = self.catalog.topics[old.view_of].name if old.view_of is not None else None
-        if asked.config.ordered != old.config.ordered:
-            raise InvalidArgument("ordered", f"queue {asked.name!r} was made with {old.config.ordered}; make a new one")
-        if asked.view_of != viewed:
-            raise InvalidArgument("of", f"queue {asked.name!r} views {viewed!r}, which is fixed when it is made")
-        if asked.lifetime != old.lifetime:
-            raise InvalidArgument("lifetime", f"is {old.lifetime!r} and fixed when a queue is made")
-        check_topic_config(asked.topic)
-        changed = facts.QueueSet(
-            old.id, old.namespace, old.name, old.topic, asked.config, old.view_of, old.view_start, old.lifetime,
-            old.created_ms,
-        )  # fmt: skip
-        topic = self.catalog.topics[old.topic].set
-        owned = facts.TopicSet(
-            topic.id, topic.uuid, topic.namespace, topic.name, max(topic.partitions, asked.partitions),
-            topic.placement, asked.topic, topic.lifetime, topic.queue, topic.created_ms,
-        )  # fmt: skip
-        name = ("topic", old.namespace, old.name)
-        return self.make([name], [owned, changed], lambda: self.catalog.queues[old.id])
+        changed = definitions.queue_altered(self.catalog, self.catalog.queue_sets[queue.id], asked)
+        return self.make([("topic", asked.namespace, asked.name)], changed, lambda: self.catalog.queues[queue.id])
 
     def _make_queue(self, declared: facts.QueueSet) -> Queue:
         """The lens of a queue, when the catalogue learns of it; live at once unless that is in replay."""
@@ -451,15 +343,10 @@ class Broker:
             AlreadyExists, InvalidName, Unsupported: nothing was made.
         """
         self.access.check(session, "create", asked.name)
-        definition.check_name(asked.name)
-        if asked.kind not in ("direct", "fanout"):
-            raise Unsupported(f"exchanges of kind {asked.kind!r}", LATER)
-        key = (asked.namespace, asked.name)
-        if key in self.catalog.exchange_names:
-            raise AlreadyExists("exchange", asked.name)
-        fact = facts.ExchangeSet(self.catalog.new_id(), asked.namespace, asked.name, asked.kind, asked.lifetime)
+        fact = definitions.exchange_made(self.catalog, asked)
         self._end_with(session, asked.lifetime, self.catalog.exchanges, facts.ExchangeRemoved(fact.id))
-        return self.make([("exchange", *key)], [fact], lambda: self.catalog.exchanges[fact.id])
+        name = ("exchange", asked.namespace, asked.name)
+        return self.make([name], [fact], lambda: self.catalog.exchanges[fact.id])
 
     def remove_exchange(self, session: Session, namespace: str, name: str) -> Pending[None]:
         """Remove an exchange with its bindings. Raises UnknownExchange."""
@@ -472,12 +359,7 @@ class Broker:
         """Route from an exchange to a topic, or stop that. Raises UnknownExchange, UnknownTopic, Overloaded."""
         self.access.check(session, "alter", asked.exchange)
         self.access.check(session, "publish", asked.topic)
-        exchange = self.catalog.exchange(asked.namespace, asked.exchange)
-        topic = self.topic(asked.namespace, asked.topic)
-        if not unbind and sum(len(each.bindings) for each in self.catalog.exchanges.values()) >= BINDINGS_MAX:
-            raise Overloaded("bindings", BINDINGS_MAX)
-        make = facts.BindingRemoved if unbind else facts.BindingSet
-        fact = make(exchange.set.id, topic.id, asked.key)
+        fact = definitions.binding_changed(self.catalog, asked, unbind=unbind)
         name = f"{asked.exchange}\x00{asked.topic}\x00{asked.key}"
         return self.make([("binding", asked.namespace, name)], [fact], lambda: None)
 
@@ -821,44 +703,3 @@ def settled(result: list[Appended]) -> Pending[list[Appended]]:
 def _first(topic: Topic, hit: DedupHit) -> Appended:
     """Where the first record with a de-duplication id went, as the result of the second."""
     return Appended(topic.name, hit.partition & (1 << PARTITION_BITS) - 1, hit.offset, 1, 0, duplicate=True)
-
-
-def check_topic_config(config: TopicConfig) -> None:
-    """Raises InvalidArgument for what cannot be kept, UnsupportedCompression for a codec that is not there."""
-    for name in (
-        "age_ms", "size_bytes", "floor_ms", "ceiling_ms", "compact_lag_ms", "compact_lag_max_ms", "tombstone_ms",
-        "timestamp_before_ms", "timestamp_after_ms",
-    ):  # fmt: skip
-        value = getattr(config, name)
-        if value is not None and value < 0:
-            raise InvalidArgument(name, f"{value} is negative")
-    if config.floor_ms is not None and config.ceiling_ms is not None and config.floor_ms > config.ceiling_ms:
-        raise InvalidArgument("floor", "never before the floor and always after the ceiling: the floor is the later")
-    if not 1 <= config.record_bytes_max <= RECORD_BYTES_CEILING:
-        raise InvalidArgument("record_bytes_max", f"{config.record_bytes_max} is not in 1 to {RECORD_BYTES_CEILING}")
-    if config.compact and config.consumed:
-        raise InvalidArgument("compact", "a compacted topic keeps the newest of each key, consumed or not")
-    if not 0 <= config.compact_ratio <= 1:
-        raise InvalidArgument("compact_ratio", f"{config.compact_ratio} is not in 0 to 1")
-    if config.compression != "producer":
-        batches.check_codec(config.compression)
-
-
-def check_queue(asked: QueueDefinition) -> None:
-    """Raises Unsupported for what later versions bring, InvalidArgument for what cannot be."""
-    config = asked.config
-    later: tuple[tuple[str, bool], ...] = (
-        ("priorities", config.priorities != 1),
-        ("fair", config.fair),
-        ("single", config.single),
-        ("max_events", config.max_events is not None),
-        ("max_bytes", config.max_bytes is not None),
-        ("overflow", config.overflow != "refuse"),
-    )
-    for name, used in later:
-        if used:
-            raise Unsupported(f"queue option {name!r}", LATER)
-    if asked.view_of is not None and config.ttl_ms is not None:
-        raise InvalidArgument("ttl", "belongs to the topic that is viewed; set its retention instead")
-    if config.failed_max is not None and config.failed_max < 1:
-        raise InvalidArgument("failed_max", f"{config.failed_max} is below 1")

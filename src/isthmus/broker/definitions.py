@@ -1,0 +1,251 @@
+"""What becomes of a definition that is asked for: held against the rules and what there is, then stated as facts.
+
+It decides and submits nothing: the facts are the broker's to make durable, and who may ask is decided before.
+"""
+
+import uuid
+
+from isthmus.broker.catalog import Catalog, Topic
+from isthmus.broker.foreign import LATER
+from isthmus.definition import (
+    Binding,
+    ExchangeDefinition,
+    QueueDefinition,
+    TopicConfig,
+    TopicDefinition,
+    check_name,
+)
+from isthmus.errors import AlreadyExists, InUse, InvalidArgument, Overloaded, Unsupported
+from isthmus.limits import BINDINGS_MAX, PARTITIONS_MAX, RECORD_BYTES_CEILING, TOPICS_MAX
+from isthmus.log import batch as batches
+from isthmus.log import facts
+
+# ---- topics --------------------------------------------------------------------------------------------------------
+
+
+def check_new_topic(catalog: Catalog, asked: TopicDefinition) -> None:
+    """Hold a new topic against the rules and what there is.
+
+    Raises:
+        AlreadyExists, InvalidName, InvalidArgument, Unsupported, Overloaded: it cannot be made.
+    """
+    if (asked.namespace, asked.name) in catalog.topic_names:
+        raise AlreadyExists("topic", asked.name)
+    _check_topic(catalog, asked)
+
+
+def _check_topic(catalog: Catalog, asked: TopicDefinition) -> None:
+    check_name(asked.name)
+    check_name(asked.namespace)
+    if not 1 <= asked.partitions <= PARTITIONS_MAX:
+        raise InvalidArgument("partitions", f"{asked.partitions} is not in 1 to {PARTITIONS_MAX}")
+    if asked.placement not in ("murmur2", "single"):
+        raise Unsupported(f"placement {asked.placement!r}", LATER)
+    check_topic_config(asked.config)
+    if len(catalog.topics) >= TOPICS_MAX:
+        raise Overloaded("topics", TOPICS_MAX)
+
+
+def topic_made(catalog: Catalog, asked: TopicDefinition, now_ms: int) -> facts.TopicSet:
+    """A new topic. Raises what `check_new_topic` raises."""
+    check_new_topic(catalog, asked)
+    return _topic(catalog, asked, None, now_ms)
+
+
+def _topic(catalog: Catalog, asked: TopicDefinition, queue: int | None, now_ms: int) -> facts.TopicSet:
+    return facts.TopicSet(
+        catalog.new_id(), uuid.uuid4().bytes, asked.namespace, asked.name, asked.partitions, asked.placement,
+        asked.config, asked.lifetime, queue, now_ms,
+    )  # fmt: skip
+
+
+def check_altered_topic(old: facts.TopicSet, asked: TopicDefinition) -> None:
+    """Hold a change against what is fixed.
+
+    Raises:
+        InvalidArgument: what cannot be changed.
+    """
+    if not old.partitions <= asked.partitions <= PARTITIONS_MAX:
+        raise InvalidArgument("partitions", f"can only grow, from {old.partitions} to {PARTITIONS_MAX} at most")
+    if asked.placement != old.placement or asked.lifetime != old.lifetime:
+        raise InvalidArgument("placement", "placement and lifetime are fixed when a topic is made")
+    check_topic_config(asked.config)
+
+
+def topic_altered(old: facts.TopicSet, asked: TopicDefinition) -> facts.TopicSet:
+    """A topic with another configuration or more partitions. Raises what `check_altered_topic` raises."""
+    check_altered_topic(old, asked)
+    return facts.TopicSet(
+        old.id, old.uuid, old.namespace, old.name, asked.partitions, old.placement, asked.config, old.lifetime,
+        old.queue, old.created_ms,
+    )  # fmt: skip
+
+
+def topic_gone(catalog: Catalog, topic: Topic) -> list[facts.Fact]:
+    """The end of a topic, and of the queue that owns it.
+
+    Raises:
+        InUse: a queue views it, or its dead letters go there.
+    """
+    views = catalog.views_of(topic.id)
+    if views:
+        raise InUse("topic", topic.name, f"queue {views[0].name!r}")
+    for declared in catalog.queue_sets.values():
+        if declared.namespace == topic.set.namespace and declared.config.dead == topic.name:
+            raise InUse("queue", topic.name, f"queue {declared.name!r}, whose dead letters it takes")
+    gone: list[facts.Fact] = [] if topic.set.queue is None else [facts.QueueRemoved(topic.set.queue)]
+    return [*gone, facts.TopicRemoved(topic.id)]
+
+
+# ---- queues --------------------------------------------------------------------------------------------------------
+
+
+def queue_made(
+    catalog: Catalog, asked: QueueDefinition, view_start: tuple[int, ...], now_ms: int
+) -> tuple[facts.TopicSet, facts.QueueSet]:
+    """A new queue with the topic it owns; a topic of that name that no queue owns is adopted.
+
+    Raises:
+        AlreadyExists, UnknownTopic (the one to view), Unsupported, InvalidArgument: it cannot be made.
+    """
+    key = (asked.namespace, asked.name)
+    if key in catalog.queue_names:
+        raise AlreadyExists("queue", asked.name)
+    check_queue(asked)
+    queue_id = catalog.new_id()
+    own = TopicDefinition(
+        name=asked.name,
+        namespace=asked.namespace,
+        partitions=asked.partitions,
+        config=asked.topic,
+        lifetime=asked.lifetime,
+    )
+    _check_topic(catalog, own)
+    adopts = key in catalog.topic_names
+    topic = _adopted(catalog, key, queue_id) if adopts else _topic(catalog, own, queue_id, now_ms)
+    view_of = None if asked.view_of is None else _viewed(catalog, asked, asked.view_of).id
+    queue = facts.QueueSet(
+        queue_id, asked.namespace, asked.name, topic.id, asked.config, view_of, view_start, asked.lifetime, now_ms
+    )
+    return topic, queue
+
+
+def _viewed(catalog: Catalog, asked: QueueDefinition, name: str) -> Topic:
+    """The topic that a queue is to view, which must live as long as the queue."""
+    shared = catalog.topic(asked.namespace, name)
+    if shared.set.lifetime not in {"durable", asked.lifetime}:
+        raise InvalidArgument("of", f"{name!r} lives as long as its {shared.set.lifetime}, the queue would outlive it")
+    return shared
+
+
+def _adopted(catalog: Catalog, key: tuple[str, str], queue_id: int) -> facts.TopicSet:
+    old = catalog.topic(*key).set
+    if old.queue is not None and old.queue in catalog.queue_sets:
+        raise AlreadyExists("topic", old.name)
+    return facts.TopicSet(
+        old.id, old.uuid, old.namespace, old.name, old.partitions, old.placement, old.config, old.lifetime,
+        queue_id, old.created_ms,
+    )  # fmt: skip
+
+
+def queue_altered(catalog: Catalog, old: facts.QueueSet, asked: QueueDefinition) -> list[facts.Fact]:
+    """A queue that hands out otherwise, and the topic it owns with another configuration.
+
+    Raises:
+        Unsupported, InvalidArgument: what cannot be changed.
+    """
+    check_queue(asked)
+    viewed = catalog.topics[old.view_of].name if old.view_of is not None else None
+    if asked.config.ordered != old.config.ordered:
+        raise InvalidArgument("ordered", f"queue {asked.name!r} was made with {old.config.ordered}; make a new one")
+    if asked.view_of != viewed:
+        raise InvalidArgument("of", f"queue {asked.name!r} views {viewed!r}, which is fixed when it is made")
+    if asked.lifetime != old.lifetime:
+        raise InvalidArgument("lifetime", f"is {old.lifetime!r} and fixed when a queue is made")
+    check_topic_config(asked.topic)
+    changed = facts.QueueSet(
+        old.id, old.namespace, old.name, old.topic, asked.config, old.view_of, old.view_start, old.lifetime,
+        old.created_ms,
+    )  # fmt: skip
+    topic = catalog.topics[old.topic].set
+    owned = facts.TopicSet(
+        topic.id, topic.uuid, topic.namespace, topic.name, max(topic.partitions, asked.partitions),
+        topic.placement, asked.topic, topic.lifetime, topic.queue, topic.created_ms,
+    )  # fmt: skip
+    return [owned, changed]
+
+
+# ---- exchanges -----------------------------------------------------------------------------------------------------
+
+
+def exchange_made(catalog: Catalog, asked: ExchangeDefinition) -> facts.ExchangeSet:
+    """A new exchange of kind direct or fanout.
+
+    Raises:
+        AlreadyExists, InvalidName, Unsupported: it cannot be made.
+    """
+    check_name(asked.name)
+    if asked.kind not in ("direct", "fanout"):
+        raise Unsupported(f"exchanges of kind {asked.kind!r}", LATER)
+    if (asked.namespace, asked.name) in catalog.exchange_names:
+        raise AlreadyExists("exchange", asked.name)
+    return facts.ExchangeSet(catalog.new_id(), asked.namespace, asked.name, asked.kind, asked.lifetime)
+
+
+def binding_changed(catalog: Catalog, asked: Binding, *, unbind: bool) -> facts.BindingSet | facts.BindingRemoved:
+    """A way from an exchange to a topic, or its end.
+
+    Raises:
+        UnknownExchange, UnknownTopic, Overloaded: there is no such way to make.
+    """
+    exchange = catalog.exchange(asked.namespace, asked.exchange)
+    topic = catalog.topic(asked.namespace, asked.topic)
+    if unbind:
+        return facts.BindingRemoved(exchange.set.id, topic.id, asked.key)
+    if sum(len(each.bindings) for each in catalog.exchanges.values()) >= BINDINGS_MAX:
+        raise Overloaded("bindings", BINDINGS_MAX)
+    return facts.BindingSet(exchange.set.id, topic.id, asked.key)
+
+
+# ---- the rules -----------------------------------------------------------------------------------------------------
+
+
+def check_topic_config(config: TopicConfig) -> None:
+    """Raises InvalidArgument for what cannot be kept, UnsupportedCompression for a codec that is not there."""
+    for name in (
+        "age_ms", "size_bytes", "floor_ms", "ceiling_ms", "compact_lag_ms", "compact_lag_max_ms", "tombstone_ms",
+        "timestamp_before_ms", "timestamp_after_ms",
+    ):  # fmt: skip
+        value = getattr(config, name)
+        if value is not None and value < 0:
+            raise InvalidArgument(name, f"{value} is negative")
+    if config.floor_ms is not None and config.ceiling_ms is not None and config.floor_ms > config.ceiling_ms:
+        raise InvalidArgument("floor", "never before the floor and always after the ceiling: the floor is the later")
+    if not 1 <= config.record_bytes_max <= RECORD_BYTES_CEILING:
+        raise InvalidArgument("record_bytes_max", f"{config.record_bytes_max} is not in 1 to {RECORD_BYTES_CEILING}")
+    if config.compact and config.consumed:
+        raise InvalidArgument("compact", "a compacted topic keeps the newest of each key, consumed or not")
+    if not 0 <= config.compact_ratio <= 1:
+        raise InvalidArgument("compact_ratio", f"{config.compact_ratio} is not in 0 to 1")
+    if config.compression != "producer":
+        batches.check_codec(config.compression)
+
+
+def check_queue(asked: QueueDefinition) -> None:
+    """Raises Unsupported for what later versions bring, InvalidArgument for what cannot be."""
+    config = asked.config
+    later: tuple[tuple[str, bool], ...] = (
+        ("priorities", config.priorities != 1),
+        ("fair", config.fair),
+        ("single", config.single),
+        ("max_events", config.max_events is not None),
+        ("max_bytes", config.max_bytes is not None),
+        ("overflow", config.overflow != "refuse"),
+    )
+    for name, used in later:
+        if used:
+            raise Unsupported(f"queue option {name!r}", LATER)
+    if asked.view_of is not None and config.ttl_ms is not None:
+        raise InvalidArgument("ttl", "belongs to the topic that is viewed; set its retention instead")
+    if config.failed_max is not None and config.failed_max < 1:
+        raise InvalidArgument("failed_max", f"{config.failed_max} is below 1")
