@@ -17,7 +17,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check crash fuzz bench memory docs clean
+.PHONY: help demo test check crash fuzz clients bench memory docs clean
 
 help:
 	@echo 'make demo    a month of real flights through Isthmus, on this machine, with a checked report'
@@ -25,6 +25,7 @@ help:
 	@echo 'make check   format, lint, types, layers, tidiness'
 	@echo 'make crash   100,000 crash states and 500 kills instead of 20,000 and 52'
 	@echo 'make fuzz    bad input, for longer'
+	@echo 'make clients real clients of every language, against Isthmus and a real Apache Kafka'
 	@echo 'make bench   figures, with the durability beside each'
 	@echo 'make memory  5 GB of unread events through a broker, and what stays resident'
 	@echo 'make docs    links and examples of the documentation'
@@ -48,6 +49,10 @@ crash: $(VENV)/dev.stamp
 
 fuzz: $(VENV)/dev.stamp
 	ISTHMUS_FUZZ_SECONDS=$${ISTHMUS_FUZZ_SECONDS:-60} $(PYTEST) tests/fuzz -q -n $(WORKERS) --timeout 0 -o faulthandler_timeout=0
+
+# What is fetched for it (npm, Go modules, Maven) comes from the registries; what is not there is a skip with its reason.
+clients: $(VENV)/dev.stamp
+	ISTHMUS_ALL_CLIENTS=1 $(PYTEST) tests/clients -q --timeout 600
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench
