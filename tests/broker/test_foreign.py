@@ -111,9 +111,10 @@ class TestWhatIsStored:
             topic = await w.topic(timestamps="append")
             now_ms = w.clock.now_ms()
 
-            await w.broker.append_batch(w.session, topic, 0, sent("a", "b", codec="gzip"))
+            (told,) = await w.broker.append_batch(w.session, topic, 0, sent("a", "b", codec="gzip"))
             await w.broker.publish(w.session, topic, [Record(b"c", timestamp_ms=5)])
 
+            assert told.timestamp_ms == now_ms
             found = [record for batch in await stored(w) for record in batches.decode(batch)]
             assert [record.timestamp_ms for record in found] == [now_ms] * 3
             assert all(batches.header(batch).log_append_time for batch in await stored(w))

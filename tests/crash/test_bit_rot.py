@@ -124,6 +124,59 @@ class TestFiles:
         assert {storage.open(f"quarantine/{name}").pread(9, 0) for name in kept} == {b"mine", b"too"}
 
 
+class TestCompacted:
+    """A file that took the place of others: it is as well guarded as they were."""
+
+    @pytest.fixture
+    async def compacted(self) -> ClosedStore:
+        return await closed_store(compact=True)
+
+    async def test_a_whole_one_is_harmless(self, compacted: ClosedStore) -> None:
+        assert len(compacted.segments()) == 2
+        assert await judge(storage_of(compacted.files), compacted.model) == "harmless"
+
+    @pytest.mark.slow
+    async def test_every_damaged_byte_is_detected_or_harmless(
+        self, compacted: ClosedStore, record_property: Record
+    ) -> None:
+        copy = compacted.segments()[0]
+
+        outcomes = await damage_every_byte(compacted, copy)
+        sidecar = await damage_every_byte(compacted, copy.replace(".log", ".index"))
+
+        record_property("damaged bytes", outcomes.total() + sidecar.total())
+        assert outcomes.keys() <= {"harmless", "read error"}
+        assert outcomes["read error"] > outcomes.total() / 2
+        assert sidecar.keys() == {"harmless"}
+
+    async def test_one_that_is_missing_or_cut_off_is_reported(self, compacted: ClosedStore) -> None:
+        copy = compacted.segments()[0]
+        held, _ = compacted.files[copy]
+
+        assert await judge(compacted.with_file(copy, None), compacted.model) == "reported"
+        for size in range(0, len(held), 104):
+            assert await judge(compacted.with_file(copy, (held[:size], size)), compacted.model) == "reported"
+
+    async def test_without_checkpoints_the_facts_are_missed(self, compacted: ClosedStore) -> None:
+        files = {name: content for name, content in compacted.files.items() if name not in compacted.checkpoints()}
+
+        assert await judge(storage_of(files), compacted.model) == "reported"
+
+    async def test_one_checkpoint_is_enough(self, compacted: ClosedStore) -> None:
+        for name in compacted.checkpoints():
+            assert await judge(compacted.with_file(name, None), compacted.model) == "harmless"
+
+    async def test_sources_that_are_still_there_change_nothing_and_go(
+        self, compacted: ClosedStore, checkpointed: ClosedStore
+    ) -> None:
+        source = checkpointed.segments()[1]
+        storage = compacted.with_file(source, checkpointed.files[source])
+
+        assert await judge(storage, compacted.model) == "harmless"
+
+        assert not storage.exists(source)
+
+
 class TestBlocks:
     """A block of a file that is another one than was written: lost, misdirected, of another store."""
 

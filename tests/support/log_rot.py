@@ -8,7 +8,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+import pytest
+
 from isthmus.errors import Damaged, StorageError
+from isthmus.log import compaction
 from isthmus.log.journal import JournalOptions
 from isthmus.log.storage import MemoryStorage
 from support.log_world import KIB, Commit, JournalWorld, Make, Model, Store, pid
@@ -61,11 +64,12 @@ def storage_of(files: Files) -> MemoryStorage:
     return storage
 
 
-async def closed_store(*, checkpoint_last: bool = False) -> ClosedStore:
+async def closed_store(*, checkpoint_last: bool = False, compact: bool = False) -> ClosedStore:
     """Four segments, two checkpoints in the middle, and what came then; closed in order.
 
     Args:
         checkpoint_last: take another checkpoint before closing, as a broker does.
+        compact: have all segments but the last copied into one file before closing.
     """
     sim = SimStorage()
     world = JournalWorld(sim, TINY)
@@ -78,6 +82,13 @@ async def closed_store(*, checkpoint_last: bool = False) -> ClosedStore:
             await world.checkpoint()
     if checkpoint_last:
         await world.checkpoint()
+    if compact:
+        await world.checkpoint()
+        await world.checkpoint()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(compaction, "GAIN_BYTES_MIN", 1)
+            patch.setattr(world.journal, "options", JournalOptions(segment_bytes=64 * KIB))
+            assert (await world.compact()).made == 1
     await world.close()
     files = {name: content for name, content in sim.contents().items() if name not in ("reserve", "journal/spare")}
     return ClosedStore(files, world.history.model())

@@ -79,8 +79,10 @@ class Share(NamedTuple):
     attributes: bool
 
     def appended(self, base_offset: int, time_ms: int) -> Appended:
-        """Where it went."""
+        """Where it went; `time_ms` is the time of append where the topic does not stamp it into the records."""
         index = self.partition.index
+        if self.topic.set.config.timestamps == "append":
+            time_ms = batches.header(self.batch).max_timestamp_ms
         return Appended(self.topic.name, index, base_offset, self.records, time_ms, indexes=self.indexes)
 
 
