@@ -14,6 +14,7 @@ from isthmus.errors import Closed, Damaged
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, compaction, retention
 from isthmus.log.compaction import FORCED_SHARE, Compacted, Compaction, Weight, is_due, runs
+from isthmus.log.compression import CODECS
 from isthmus.log.journal import Journal, JournalOptions
 from isthmus.log.partition import Partition
 from isthmus.log.segment import Segment
@@ -353,6 +354,26 @@ class TestByKey:
         assert (done.kept_whole, done.records) == (1, 1)
         assert (await w.partition.read(0, 1))[0].data.endswith(b"not gzip")
 
+    async def test_what_was_deleted_does_not_come_back_from_a_batch_that_could_not_be_decoded(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        w = await World().open()
+        await w.set(("a", "1"), codec="lz4")
+        await w.set(("a", None))
+        await w.cover()
+        lz4 = CODECS["lz4"]
+        monkeypatch.delitem(CODECS, "lz4")
+        for _ in range(3):
+            await w.compact(tombstone_ms=0)
+            await w.clock.advance(1)
+        monkeypatch.setitem(CODECS, "lz4", lz4)
+
+        assert await w.pairs() == [("a", "1"), ("a", None)]
+        for _ in range(3):
+            await w.compact(tombstone_ms=0)
+            await w.clock.advance(1)
+        assert await w.pairs() == []
+
     async def test_a_batch_that_stands_in_several_partitions_is_kept_as_it_is(self) -> None:
         w = await World().open()
         unit = w.journal.unit()
@@ -413,6 +434,19 @@ class TestDue:
 
 
 # ---- rot and ends ------------------------------------------------------------------------------------------------
+
+
+async def test_on_a_full_disk_nothing_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = await World().open()
+    for number in range(20):
+        await w.set(("a", str(number)))
+    await w.cover()
+    monkeypatch.setattr(w.storage, "free_bytes", lambda: SMALL.segment_bytes)
+
+    done = await w.compact()
+
+    assert (done.made, len(done.problems)) == (0, 1)
+    assert len(await w.read()) == 20
 
 
 class TestRot:

@@ -108,3 +108,13 @@ class TestKeyScan:
 
         assert inside(keys.dead, records) == [0, 100_000]
         assert keys.full
+
+    def test_behind_what_cannot_be_read_no_tombstone_goes(self) -> None:
+        keys = KeyScan(NOW_MS)
+        keys.batch([record(1, b"a", None)], NOW_MS)
+        keys.blind()
+        keys.batch([record(2, b"b", None), record(3, b"c"), record(4, b"c", None)], NOW_MS)
+
+        assert [offset for offset in range(5) if offset in keys.dead] == [1, 3]
+        assert not keys.alone
+        assert not keys.above

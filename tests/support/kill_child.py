@@ -1,4 +1,4 @@
-"""The process that tests/crash/test_kill.py kills: broker, publishers, a group, workers, redrive, all at once.
+"""The process that tests/crash/test_kill.py kills: broker, publishers, a group, workers, redrive, compaction.
 
 Run as `python -m support.kill_child DIRECTORY LIFE ORDERED`. With life 0 it publishes nothing, finishes what there is
 and ends by itself; any other life goes on until it is killed.
@@ -74,7 +74,7 @@ async def main(directory: str, life: int, *, ordered: bool) -> None:
         workers = [await engine.queue_source(JOBS, f"worker{number}") for number in range(3)]
         consuming = [consume(engine, ORDERS, group), *(consume(engine, JOBS, worker) for worker in workers)]
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(each) for each in [*consuming, redrive(engine)]]
+            running = [tasks.create_task(each) for each in [*consuming, redrive(engine), reclaim(engine)]]
             if life:
                 tasks.create_task(publish_orders(bus, life))
                 tasks.create_task(publish_jobs(engine, life))
@@ -195,6 +195,13 @@ async def redrive(engine: Engine) -> None:
             if moved:
                 tell(Redriven(topic, moved))
         await asyncio.sleep(0.03)
+
+
+async def reclaim(engine: Engine) -> None:
+    """Win back space again and again: files change hands all the time."""
+    while True:
+        await asyncio.sleep(0.05)
+        await engine.admin.reclaim()
 
 
 async def until_idle(engine: Engine) -> None:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from isthmus.clock import Clock
 from isthmus.definition import TopicConfig
-from isthmus.errors import Closed, Damaged, InvalidBatch, InvariantError, UnsupportedCompression
+from isthmus.errors import Closed, Damaged, InvalidBatch, InvariantError, StorageFull, UnsupportedCompression
 from isthmus.limits import (
     COMPACT_DEAD_SHARE,
     COMPACT_DIRTY_BYTES_MIN,
@@ -64,7 +64,7 @@ class Weight(NamedTuple):
 
 @dataclass(slots=True)
 class Compacted:
-    """What a pass did. `problems` are sources that could not be read, which stay as they are."""
+    """What a pass did. `problems` say what was to be compacted and could not be; it stays as it is."""
 
     files: int = 0
     made: int = 0
@@ -212,6 +212,7 @@ class _Scan:
             records = batches.decode(data, from_offset=self.partition.log_start)
         except (InvalidBatch, UnsupportedCompression):
             self.undecodable += first
+            self.keys.blind()
             records = []
         self.keys.batch(records, header.delete_horizon_ms)
         if first:
@@ -339,7 +340,7 @@ class _Pass:
         left = {segment for segment in self._covered if segment not in copied}
         for run in plan:
             sources = [weight.segment for weight in run]
-            if not await self._copy(sources, left):
+            if not self._has_room(run) or not await self._copy(sources, left):
                 left |= set(sources)
         self._finish(left)
         return self._result
@@ -348,8 +349,9 @@ class _Pass:
         try:
             await self._drive(scan.steps())
         except (Damaged, FileNotFoundError) as error:
-            # What is damaged stays as it is, with all of its partition; what was removed meanwhile comes next time.
+            # What is damaged stays as it is, with all of its partition, until enough of it is new again.
             self._note(error)
+            scan.partition.compacted(scan.partition.cleaned, scan.partition.bytes, 0)
             return
         self._scans.append(scan)
 
@@ -366,6 +368,14 @@ class _Pass:
                     self._note(error)
             weights.append(weight)
             yield COMPACT_STEP_BYTES
+
+    def _has_room(self, run: Sequence[Weight]) -> bool:
+        """Whether the disk has room for a copy, and for the next segment, which publishers must not lack for it."""
+        needed = sum(weight.live for weight in run) + self._journal.options.segment_bytes
+        if self._journal.storage.free_bytes() >= needed:
+            return True
+        self._note(StorageFull(self._journal.storage.directory, needed))
+        return False
 
     def _rules(self, left: set[Segment]) -> dict[int, Keyed]:
         """What the scans found, as a copy needs it; `left` are segments that stay as they are."""
@@ -471,7 +481,7 @@ class _Pass:
             raise
 
     def _note(self, error: Exception) -> None:
-        log.warning("compaction leaves as it is what it cannot read: %s", error)
+        log.warning("compaction leaves something as it is: %s", error)
         self._result.problems.append(str(error))
 
 

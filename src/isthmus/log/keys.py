@@ -78,7 +78,7 @@ class KeyScan:
 
     A record is dead when a later one of its key was seen. A tombstone is dead when nothing older of its key is left and
     its time has come; the other newest tombstones are `alone` when nothing older is left, else `above` what dies. A
-    record without a key is never dead.
+    record without a key is never dead. Behind records that cannot be read nothing is known to be gone: see `blind`.
     """
 
     def __init__(self, now_ms: int, memory: Memory | None = None, keys_max: int = COMPACT_KEYS_MAX) -> None:
@@ -91,6 +91,7 @@ class KeyScan:
         self._now_ms = now_ms
         self._keys_max = keys_max
         self._newest: dict[bytes, int] = {}
+        self._blind = False
         self._shares = [(1, 0)]
         """(n, r) rows of work: the keys whose hash is r modulo n."""
 
@@ -110,12 +111,16 @@ class KeyScan:
             newest[key] = record.offset
             if older is not None:
                 self._mark(self.dead, older)
-                if record.value is None:
+                if record.value is None and not self._blind:
                     self._mark(self.above, record.offset)
-            elif record.value is None:
+            elif record.value is None and not self._blind:
                 self._mark(self.dead if expired else self.alone, record.offset)
             if len(newest) > self._keys_max:
                 modulus, rest = self._halve()
+
+    def blind(self) -> None:
+        """A batch cannot be read: it may hold something older of any key, so no tombstone behind it may go."""
+        self._blind = True
 
     def _mark(self, marks: Offsets, offset: int) -> None:
         self.full |= not marks.add(offset)
