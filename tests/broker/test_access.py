@@ -191,6 +191,7 @@ class TestUsers:
         session = access.open("ada")
 
         assert access.allows_some(session, "read")
+        assert access.allows_some(session, "describe")
         assert not access.allows_some(session, "publish")
         assert access.allows_some(access.open(), "publish")
 

@@ -67,6 +67,21 @@ async def test_what_proves_nothing_is_refused_late(authorization: str) -> None:
         assert await asking == 401
 
 
+async def test_a_password_that_was_changed_is_not_remembered() -> None:
+    async with world() as w:
+        await a_user(w)
+        login = Login(w.broker, NEAR)
+        await login.principal(basic("ada", "pencil"))
+        changed = scram.credentials("crayon", lambda: b"salt" * 4)
+        await accounts.alter(w.broker, w.session, UserDefinition(name="ada", scrams=changed))
+
+        asking = asyncio.ensure_future(status(login, basic("ada", "pencil")))
+        await w.clock.advance(LOGIN_FAILED_MS)
+
+        assert await asking == 401
+        assert await login.principal(basic("ada", "crayon")) == "ada"
+
+
 async def test_a_user_that_is_gone_is_not_remembered() -> None:
     async with world() as w:
         await a_user(w)

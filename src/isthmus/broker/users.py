@@ -40,7 +40,7 @@ class Rights:
 
     def allow_some(self, operation: Operation) -> bool:
         """Whether there is anything with which the user may do that."""
-        return self.admin or any(operation in grant.operations for grant in self._grants)
+        return self.admin or any(operation == "describe" or operation in grant.operations for grant in self._grants)
 
 
 def covers(grant: Grant, operation: Operation, resource: str) -> bool:

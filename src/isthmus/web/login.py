@@ -6,11 +6,13 @@ Spec: RFC 7617 (Basic).
 """
 
 import binascii
+from typing import NamedTuple
 
 from isthmus.broker import sasl
 from isthmus.broker.access import is_near
 from isthmus.broker.broker import Broker
 from isthmus.broker.sasl import Success
+from isthmus.definition import ScramCredential
 from isthmus.errors import Unsupported
 from isthmus.limits import LOGIN_FAILED_MS, SASL_BYTES_MAX
 from isthmus.protocols.door import Peer
@@ -19,13 +21,21 @@ from isthmus.protocols.http.messages import Response, plain
 CHALLENGE = ("WWW-Authenticate", 'Basic realm="isthmus", charset="UTF-8"')
 
 
+class _Known(NamedTuple):
+    """Who has logged in, by what, and against which credential: with another password that is over."""
+
+    authorization: str
+    principal: str
+    credential: ScramCredential | None
+
+
 class Login:
     """The logins of one connection; the last that succeeded is remembered with what proved it."""
 
     def __init__(self, broker: Broker, peer: Peer) -> None:
         self._broker = broker
         self._peer = peer
-        self._known: tuple[str, str] | None = None
+        self._known: _Known | None = None
 
     async def principal(self, authorization: str | None) -> str | Response:
         """Who it is, or what to answer instead. Wrong passwords are answered late."""
@@ -35,12 +45,13 @@ class Login:
             return known
         if authorization is None:
             return plain(401, "log in with a user's name and password", (CHALLENGE,))
-        if self._known is not None and self._known[0] == authorization and self._is_user(self._known[1]):
-            return self._known[1]
+        known_before = self._known
+        if known_before is not None and known_before == self._proof(authorization, known_before.principal):
+            return known_before.principal
         return await self._login(authorization)
 
-    def _is_user(self, name: str) -> bool:
-        return name in self._broker.access.users.by_name
+    def _proof(self, authorization: str, name: str) -> "_Known":
+        return _Known(authorization, name, self._broker.access.scram(name, "SCRAM-SHA-256"))
 
     async def _login(self, authorization: str) -> str | Response:
         self._known = None
@@ -53,7 +64,7 @@ class Login:
         if not isinstance(said, Success):
             await clock.sleep_until(came_ms + LOGIN_FAILED_MS)
             return plain(401, sasl.WRONG, (CHALLENGE,))
-        self._known = (authorization, said.principal)
+        self._known = self._proof(authorization, said.principal)
         return said.principal
 
 

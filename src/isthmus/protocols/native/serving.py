@@ -28,6 +28,9 @@ from isthmus.record import Appended
 LOST: Final = "consumer lost"
 EVERYTHING: Final = "*"
 
+Needs = tuple[tuple[Operation, str], ...]
+"""What one has to be allowed for as long as a reader or source is used: rights may be taken away meanwhile."""
+
 T = TypeVar("T")
 
 
@@ -54,6 +57,7 @@ class Serving:
         self._session = session
         self._readers: dict[int, BatchReader] = {}
         self._sources: dict[int, OpenSource] = {}
+        self._needs: dict[int, Needs] = {}
         self._handles = 0
         self._tokens = 0
         self._held = 0
@@ -73,6 +77,10 @@ class Serving:
     def _check(self, operation: Operation, resource: str) -> None:
         """Raises AccessDenied."""
         self._access.check(self._session, operation, resource)
+
+    def _check_needs(self, needs: Needs) -> None:
+        for operation, resource in needs:
+            self._check(operation, resource)
 
     # ---- the end --------------------------------------------------------------------------------------------------
 
@@ -99,6 +107,7 @@ class Serving:
             await reader.close()
         self._sources.clear()
         self._readers.clear()
+        self._needs.clear()
 
     async def wake_all(self) -> None:
         """Let nobody wait for records any more."""
@@ -116,6 +125,7 @@ class Serving:
             raise InvalidArgument("definition", "there is none; give a topic or a queue")
         match asked.how:
             case "declare":
+                self._check("describe", definition.name)
                 await self._engine.declare(definition)
             case "create":
                 await self._engine.admin.create(definition)
@@ -156,14 +166,15 @@ class Serving:
 
     async def open_reader(self, asked: wire.OpenReader) -> wire.Answer:
         """Read a topic."""
-        self._check("read", asked.topic)
+        needs: Needs = (("read", asked.topic),)
+        self._check_needs(needs)
         handle = self._new_handle()
         if asked.offsets is not None:
             reader = await self._engine.reader_at(asked.topic, asked.offsets, asked.ends)
         else:
             found = await self._engine.reader(asked.topic, asked.start, "end" if asked.stop else None)
             reader = cast("BatchReader", found)
-        self._readers[handle] = reader
+        self._readers[handle], self._needs[handle] = reader, needs
         return wire.Opened(handle, reader.offsets, reader.ends)
 
     async def read(self, asked: wire.Read) -> wire.Answer:
@@ -171,6 +182,7 @@ class Serving:
         reader = self._readers.get(asked.handle)
         if reader is None:
             return wire.Batches(ended=True)
+        self._check_needs(self._needs[asked.handle])
         found = await reader.read_batches(_within("max_bytes", asked.max_bytes, FETCH_BYTES_MAX), max(0, asked.wait_ms))
         if found is None:
             return wire.Batches(ended=reader.ended)
@@ -180,19 +192,22 @@ class Serving:
 
     async def open_stream(self, asked: wire.OpenStream) -> wire.Answer:
         """Join a group."""
-        self._check("read", asked.topic)
+        needs: Needs = (("read", asked.topic), ("consume", asked.group), ("commit", asked.group))
+        self._check_needs(needs)
         if asked.dead is not None:
             self._check("publish", asked.dead)
         handle = self._new_handle()
         source = await self._engine.stream_source(asked.topic, asked.group, asked.start, asked.dead)
-        self._sources[handle] = OpenSource(source, "stream", {})
+        self._sources[handle], self._needs[handle] = OpenSource(source, "stream", {}), needs
         return wire.Opened(handle)
 
     async def open_queue(self, asked: wire.OpenQueue) -> wire.Answer:
         """Consume a queue."""
-        self._check("consume", asked.queue)
+        needs: Needs = (("consume", asked.queue),)
+        self._check_needs(needs)
         handle = self._new_handle()
-        self._sources[handle] = OpenSource(await self._engine.queue_source(asked.queue, asked.consumer), "queue", {})
+        source = await self._engine.queue_source(asked.queue, asked.consumer)
+        self._sources[handle], self._needs[handle] = OpenSource(source, "queue", {}), needs
         return wire.Opened(handle)
 
     async def receive(self, asked: wire.Receive) -> wire.Answer:
@@ -200,6 +215,7 @@ class Serving:
         opened = self._sources.get(asked.handle)
         if opened is None:
             return wire.Delivered()
+        self._check_needs(self._needs[asked.handle])
         self._check_held()
         events = _within("max_events", asked.max_events, LEASE_RECORDS_MAX)
         size = _within("max_bytes", asked.max_bytes, FETCH_BYTES_MAX)
@@ -296,6 +312,7 @@ class Serving:
 
     async def close(self, asked: wire.Close) -> wire.Answer:
         """Close a reader or leave a source."""
+        self._needs.pop(asked.handle, None)
         reader = self._readers.pop(asked.handle, None)
         if reader is not None:
             await reader.close()
