@@ -199,7 +199,7 @@ ROWS: Final[list[tuple[e.IsthmusError, dict[str, object], str, str]]] = [
         e.DirectoryInUse("data", 42, "noon"),
         {"directory": "data", "pid": 42, "since": "noon"},
         "data is held by process 42 since noon",
-        "to write stop that process",
+        "to write wait for that process or stop it",
     ),
     (
         e.ForkedBroker("data"),

@@ -123,6 +123,7 @@ ROOMS: Final = (
     ),
     Room("web.exposition", LEAF),
     Room("web.*", f"{LEAF} {DOOR} broker.* lenses.* protocols.http.* web.*"),
+    Room("server.listener", f"{LEAF} {DOOR} log.storage server.*"),
     Room("server.server", f"{LEAF} broker.* log.journal log.storage protocols.* web.* server.*"),
     Room("server.services", f"{LEAF} {DOOR} isthmus engines.embedded broker.* protocols.* web.* server.*"),
     Room("server.*", f"{LEAF} broker.* protocols.* web.* server.*"),
@@ -140,7 +141,12 @@ ROOMS: Final = (
         "engines.embedded engines.embedded_admin",
         f"{LEAF} {ENGINE_PORT} engines.embedded_admin broker.* lenses.* log.*",
     ),
-    Room("engines.local", f"{LEAF} {ENGINE_PORT} engines.embedded engines.hop broker.broker log.storage"),
+    # Who holds a directory answers other processes, and is found by them, on the socket of the native protocol.
+    Room(
+        "engines.local",
+        f"{LEAF} {ENGINE_PORT} engines.embedded engines.hop engines.native engines.native_link broker.broker"
+        " log.storage server.config server.server",
+    ),
     Room(
         "engines.native engines.native_*",
         f"{LEAF} {BATCH} {ENGINE_PORT} engines.native_* protocols.native.codec protocols.native.connection"

@@ -355,14 +355,14 @@ class StorageError(IsthmusError):
 
 
 class DirectoryInUse(StorageError):
-    """Another process holds the data directory."""
+    """Another process holds the data directory, and cannot be asked to do what is wanted."""
 
     def __init__(self, directory: str, pid: int | None, since: str | None) -> None:
         who = f"process {pid}" if pid is not None else "another process"
         when = f" since {since}" if since else ""
         super().__init__(
-            f"{directory} is held by {who}{when}; reading commands work beside it, to write stop that process or"
-            " let it serve the directory"
+            f"{directory} is held by {who}{when}; it does not answer other processes, or not in time: reading commands"
+            " work beside it all the same, to write wait for that process or stop it"
         )
         self.directory, self.pid, self.since = directory, pid, since
 

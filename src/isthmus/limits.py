@@ -432,6 +432,9 @@ NATIVE_HELD_BYTES_MAX: Final = 64 * MIB
 NATIVE_CONNECT_MS: Final = 10_000
 """How long a client tries to reach its server again before it says that it cannot."""
 
+BESIDE_MS: Final = 2_000
+"""How long the process that holds a directory may take to say hello to another one."""
+
 NATIVE_RETRY_FIRST_MS: Final = 20
 NATIVE_RETRY_MAX_MS: Final = 1_000
 """Pauses between these attempts, doubling."""
@@ -483,6 +486,18 @@ METRICS_RUNNING_MAX: Final = 4
 
 METRICS_SLICE: Final = 200
 """How many of them are looked at before others have their turn."""
+
+# ---- workers -----------------------------------------------------------------------------------------------------
+
+WORKER_PROCESSES_MAX: Final = 256
+"""Processes of one `isthmus run --workers`."""
+
+WORKER_PAUSE_FIRST_MS: Final = 100
+WORKER_PAUSE_MAX_MS: Final = 10_000
+"""Pause before a worker that died is started again, doubling."""
+
+WORKER_STEADY_MS: Final = 30_000
+"""After a life this long the pause is the first one again."""
 
 # ---- demo --------------------------------------------------------------------------------------------------------
 

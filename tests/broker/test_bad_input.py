@@ -7,6 +7,7 @@ Each row starts from a store with known content and leaves it, after the refusal
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -137,9 +138,10 @@ def elsewhere(store: Path, then: str = "await asyncio.sleep(60)") -> Iterator[su
             started.kill()
 
 
-@row("a second process on the same directory", errors.DirectoryInUse, "reading commands work beside it")
+@row("a second process beside one that does not answer", errors.DirectoryInUse, "reading commands work beside it")
 async def second_process(bad: Bad) -> None:
     with elsewhere(bad.store) as first:
+        first.send_signal(signal.SIGSTOP)
         reading = await opened(bad.store, read_only=True)
         assert await content(reading) == KNOWN
         await reading.close()

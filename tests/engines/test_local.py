@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Generator
@@ -196,7 +198,7 @@ class TestOtherLoops:
 class TestOtherProcesses:
     async def test_who_holds_the_directory_is_named(self, url: str) -> None:
         engine = await open_engine(url)
-        assert in_a_process(url, "take") == f"DirectoryInUse {os.getpid()}"
+        assert in_a_process(url, "take") == f"DirectoryInUse {os.getpid()}"  # which cannot answer meanwhile
 
         await engine.close()
 
@@ -207,12 +209,34 @@ class TestOtherProcesses:
             assert holder.stdout is not None
             assert await asyncio.to_thread(holder.stdout.readline) == "open []\n"
 
+            holder.send_signal(signal.SIGSTOP)
             with pytest.raises(DirectoryInUse) as refused:
                 await open_engine(url)
+            holder.send_signal(signal.SIGCONT)
             await asyncio.to_thread(holder.communicate, "\n", PATIENCE_S)
 
         assert refused.value.pid == holder.pid
         engine = await open_engine(url)
+        await engine.close()
+
+    async def test_others_reach_the_holder_by_its_socket(self, url: str) -> None:
+        engine = await open_engine(url)
+        await engine.declare(STREAM)
+
+        assert await asyncio.to_thread(in_a_process, url, "take") == "open ['orders']"
+        assert await asyncio.to_thread(in_a_process, url, "look") == "open ['orders']"
+
+        assert stat.S_IMODE(os.lstat(f"{url}/isthmus.sock").st_mode) == 0o600
+        await engine.close()
+        assert not await asyncio.to_thread(Path(url, "isthmus.sock").exists)
+
+    async def test_a_path_that_is_too_long_for_a_socket_has_it_elsewhere(self, tmp_path: Path) -> None:
+        url = str(tmp_path / ("x" * 100))
+        engine = await open_engine(url)
+        await engine.declare(STREAM)
+
+        assert await asyncio.to_thread(in_a_process, url, "take") == "open ['orders']"
+
         await engine.close()
 
     async def test_beside_the_holder_others_may_look(self, url: str) -> None:

@@ -548,7 +548,6 @@ class TestDeclaring:
         [
             (TopicDefinition(name="wide", partitions=2), "partitions"),
             (TopicDefinition(name="orders", placement="md5-range"), "placement"),
-            (TopicDefinition(name="orders", config=TopicConfig(compact=True)), "compact"),
             (TopicDefinition(name="jobs"), "belongs to a queue"),
             (QueueDefinition(name="jobs", config=QueueConfig(ordered=True)), "ordered"),
             (QueueDefinition(name="jobs", view_of="orders"), "of"),

@@ -3,6 +3,9 @@
 It finds the app and says clearly what is in the way; running and stopping is the app's own business.
 """
 
+import asyncio
+import logging
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,40 +16,56 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from isthmus.cli.base import ProgramFailed, Settings, command, pass_settings
+from isthmus.cli.base import ProgramFailed, Settings, command, pass_settings, run_fast
 from isthmus.errors import IsthmusError
+from isthmus.limits import WORKER_PROCESSES_MAX
 
 if TYPE_CHECKING:
-    import asyncio
-
     from isthmus import App
 
 PACKAGE: Final = str(Path(__file__).parents[1])
 PYTHON: Final = str(Path(traceback.__file__).parent)
 CLICK: Final = str(Path(click.__file__).parent)
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+WORKER_FORMAT: Final = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+logger: Final = logging.getLogger("isthmus.workers")
 
 
 @command("run")
 @click.argument("target", metavar="MODULE:APP")
+@click.option("--workers", type=click.IntRange(1, WORKER_PROCESSES_MAX), help="Run it in so many processes.")
+@click.option("--worker", is_flag=True, hidden=True)
 @click.option("--quiet", is_flag=True, help="Log warnings and errors only.")
 @pass_settings
-def run_command(settings: Settings, target: str, *, quiet: bool) -> None:
+def run_command(settings: Settings, target: str, *, workers: int | None, worker: bool, quiet: bool) -> None:
     """Run an app until SIGTERM or Ctrl-C, then finish what runs and hand back the rest.
 
     MODULE is looked for in the working directory first; APP is the name of the App in it. --url and --dir take the
     place of the address that the app names. With the extra `fast` installed it runs on uvloop.
 
+    With --workers the app runs in processes of its own, which share its groups and queues: this one holds the data
+    directory, starts a worker again that dies, and stops all of them; what a lost worker had goes to the others.
+
     Examples:
       isthmus run shop.orders:app
       isthmus run shop.orders:app --dir ./data
+      isthmus run shop.orders:app --workers 4
     """
-    import logging
+    from isthmus.cli.workers import follow_parent
 
     app = load(target)
     if settings.url is not None or settings.directory is not None or app.url is None:
         app.url = settings.address()
-    logging.basicConfig(format=LOG_FORMAT, level=logging.WARNING if quiet else logging.INFO)
+    logging.basicConfig(
+        format=WORKER_FORMAT if worker else LOG_FORMAT, level=logging.WARNING if quiet else logging.INFO
+    )
+    if workers is not None:
+        run_fast(_oversee(app.url, target, workers, quiet=quiet))
+        return
+    if worker:
+        follow_parent()
     try:
         app.run(loop_factory=fast_loop())
     except Exception as error:
@@ -54,6 +73,38 @@ def run_command(settings: Settings, target: str, *, quiet: bool) -> None:
             raise
         _show(error)
         raise ProgramFailed(f"the app failed: {type(error).__name__}: {error}") from error
+
+
+async def _oversee(url: str, target: str, count: int, *, quiet: bool) -> None:
+    """Hold the broker, so that it is there before the first worker and after the last, and keep the workers.
+
+    Raises:
+        UsageError: a store that other processes cannot reach.
+    """
+    from isthmus.cli.workers import Workers
+    from isthmus.clock import SystemClock
+    from isthmus.engines.connect import open_engine
+
+    if url.startswith("memory:"):
+        raise click.UsageError(f"--workers needs a broker that other processes can reach, and {url} is none")
+    engine = await open_engine(url)
+    try:
+        await engine.start()
+        more = ["--quiet"] if quiet else []
+        workers = Workers(["run", target, "--url", url, "--worker", *more], count, SystemClock())
+        loop = asyncio.get_running_loop()
+
+        def caught(number: int) -> None:
+            for each in SIGNALS:
+                loop.remove_signal_handler(each)
+            logger.warning("%s: stopping", signal.Signals(number).name)
+            workers.stop()
+
+        for each in SIGNALS:
+            loop.add_signal_handler(each, caught, each)
+        await workers.run()
+    finally:
+        await engine.close()
 
 
 def fast_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":

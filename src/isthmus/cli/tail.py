@@ -20,9 +20,8 @@ from isthmus.errors import OffsetOutOfRange, UnknownPartition, Unsupported
 from isthmus.record import StoredRecord
 
 if TYPE_CHECKING:
-    from isthmus.broker.catalog import Topic
-    from isthmus.engines.base import Engine, Reader
-    from isthmus.engines.embedded import EmbeddedEngine
+    from isthmus.engines.base import Engine, Reader, ServedEngine
+    from isthmus.views import TopicView
 
 Form = Literal["json", "raw", "table"]
 
@@ -159,7 +158,7 @@ async def _tail(settings: Settings, asked: Asked, printer: Printer, *, follow: b
         before = dict(position.offsets)
         try:
             async with connected(settings) as engine:
-                async for place in position.read(embedded(engine)):
+                async for place in position.read(by_offset(engine)):
                     printer.show(place)
         except OffsetOutOfRange:
             # Retention removed what was about to be read: look again where the log begins now.
@@ -173,16 +172,17 @@ async def _tail(settings: Settings, asked: Asked, printer: Printer, *, follow: b
         await changes.changed()
 
 
-def embedded(engine: "Engine") -> "EmbeddedEngine":
-    """The engine, when it can be read by offsets of single partitions, which the port does not offer yet.
+def by_offset(engine: "Engine") -> "ServedEngine":
+    """The engine, when it can be read by offsets of single partitions, which not every engine's port offers.
 
     Raises:
         Unsupported: it cannot.
     """
     from isthmus.engines.embedded import EmbeddedEngine
+    from isthmus.engines.native import NativeEngine
 
-    if not isinstance(engine, EmbeddedEngine):
-        raise Unsupported(f"tail on {engine.url}", "it reads data directories")
+    if not isinstance(engine, EmbeddedEngine | NativeEngine):
+        raise Unsupported(f"tail on {engine.url}", "it reads data directories and servers of Isthmus")
     return engine
 
 
@@ -198,17 +198,17 @@ class Position:
         self.offsets: dict[int, int] = {}
         self.left = asked.limit
 
-    async def read(self, engine: "EmbeddedEngine") -> AsyncGenerator[Place]:
+    async def read(self, engine: "ServedEngine") -> AsyncGenerator[Place]:
         """What there is from here on, up to the ends as of now, oldest first.
 
         Raises:
             UnknownTopic, UnknownPartition, OffsetOutOfRange: see `Reader.read`.
         """
-        topic = engine.broker.topic(engine.namespace, self._asked.dest)
+        topic = await engine.admin.topic(self._asked.dest)
         wanted = self._wanted(len(topic.partitions))
-        starts = {at: await self._start(engine, topic, at) for at in wanted}
-        ends = {at: await self._end(engine, topic, at) for at in wanted}
-        readers = {at: open_reader(engine, topic, at, starts[at], ends[at]) for at in starts}
+        starts = await self._starts(engine, topic)
+        ends = await self._ends(engine, topic)
+        readers = {at: await open_reader(engine, topic, at, starts[at], ends[at]) for at in wanted}
         found = merged(readers)
         if self._last is not None:
             found, self._last = last(found, self._last), None
@@ -219,7 +219,7 @@ class Position:
                 self.left -= 1
                 if self.left == 0:
                     return
-        self.offsets |= {at: max(end, self.offsets.get(at, 0)) for at, end in ends.items()}
+        self.offsets |= {at: max(ends[at], self.offsets.get(at, 0)) for at in wanted}
 
     def _wanted(self, partitions: int) -> list[int]:
         for at in self._asked.partitions:
@@ -227,32 +227,36 @@ class Position:
                 raise UnknownPartition(self._asked.dest, at, partitions)
         return list(self._asked.partitions) or list(range(partitions))
 
-    async def _start(self, engine: "EmbeddedEngine", topic: "Topic", at: int) -> int:
-        from isthmus.client.duration import start_at
-
-        known = self.offsets.get(at)
-        if known is not None:
-            return known
-        partition = topic.partitions[at]
+    async def _starts(self, engine: "ServedEngine", topic: "TopicView") -> list[int]:
         if self._asked.begin is None:
-            return max(partition.log_start, partition.high_watermark - (self._last or 0))
-        start = start_at(self._asked.begin, engine.clock.now_ms(), "--from")
-        return await engine.broker.resolve(partition, start)
+            begin = [max(each.log_start, each.high_watermark - (self._last or 0)) for each in topic.partitions]
+        else:
+            begin = await offsets_at(engine, topic, self._asked.begin, "--from")
+        return [self.offsets.get(at, start) for at, start in enumerate(begin)]
 
-    async def _end(self, engine: "EmbeddedEngine", topic: "Topic", at: int) -> int:
-        from isthmus.client.duration import start_at
-
+    async def _ends(self, engine: "ServedEngine", topic: "TopicView") -> list[int]:
         if self._asked.until in (None, "end"):
-            return topic.partitions[at].high_watermark
-        until = start_at(self._asked.until or "latest", engine.clock.now_ms(), "--until")
-        return await engine.broker.resolve(topic.partitions[at], until)
+            return [each.high_watermark for each in topic.partitions]
+        return await offsets_at(engine, topic, self._asked.until or "latest", "--until")
 
 
-def open_reader(engine: "EmbeddedEngine", topic: "Topic", partition: int, start: int, end: int) -> "Reader":
-    """A reader of one partition, from an offset to an offset."""
-    from isthmus.engines.embedded import EmbeddedReader
+async def offsets_at(engine: "ServedEngine", topic: "TopicView", text: str, option: str) -> list[int]:
+    """The offsets that a starting point stands for, one a partition that the view has."""
+    from isthmus.client.duration import start_at
 
-    return EmbeddedReader(engine.broker, engine.session, topic.name, [topic.partitions[partition]], [start], [end])
+    reader = await engine.reader(topic.name, start_at(text, engine.clock.now_ms(), option))
+    try:
+        return list(reader.offsets[: len(topic.partitions)])
+    finally:
+        await reader.close()
+
+
+async def open_reader(engine: "ServedEngine", topic: "TopicView", partition: int, start: int, end: int) -> "Reader":
+    """A reader of one partition, from an offset to an offset: of the others it has nothing to read."""
+    others = [each.high_watermark for each in topic.partitions]
+    offsets, ends = [*others], [*others]
+    offsets[partition], ends[partition] = start, end
+    return await engine.reader_at(topic.name, offsets, ends)
 
 
 async def merged(readers: "Mapping[int, Reader]") -> AsyncGenerator[Place]:
@@ -284,7 +288,8 @@ async def last(found: AsyncIterator[Place], count: int) -> AsyncGenerator[Place]
 
 
 class Changes:
-    """Waits for a data directory to change, by the names, sizes and times of its journal files.
+    """Waits for a data directory to change, by the names, sizes and times of its journal files; of a server nothing can
+    be seen, so it is asked again.
 
     The broker writes at least once when it falls idle, so nothing that was written between two looks is missed.
     """
@@ -299,7 +304,7 @@ class Changes:
         loop = asyncio.get_running_loop()
         spent_ms = loop.time() * 1000 - self._read_ms if self._read_ms else 0
         await asyncio.sleep(max(REOPEN_MS, 3 * spent_ms) / 1000)
-        while (now := self._look()) == self._seen:  # noqa: ASYNC110 - it is another process that changes it
+        while (now := self._look()) == self._seen and self._journal is not None:  # noqa: ASYNC110 - it is another process that changes it
             await asyncio.sleep(LOOK_MS / 1000)
         self._seen = now
         self._read_ms = loop.time() * 1000

@@ -291,7 +291,10 @@ class Engine(Protocol):
 
 
 class ServedEngine(Engine, Protocol):
-    """An engine that others can be served with: what a protocol asks beyond the port."""
+    """An engine that others can be served with, and that single partitions can be read of: what is beyond the port."""
+
+    async def reader(self, topic: str, start: Start, stop: Literal["end"] | None = None) -> BatchReader:
+        """As of every engine."""
 
     async def reader_at(self, topic: str, offsets: Sequence[int], ends: Sequence[int] | None) -> BatchReader:
         """A reader that goes on where an earlier one was; offsets and ends as that one said them.

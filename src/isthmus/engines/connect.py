@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from isthmus.clock import Clock, SystemClock
 from isthmus.engines.base import Engine
-from isthmus.errors import InvalidArgument, Unsupported
+from isthmus.errors import DirectoryInUse, InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
     from isthmus.engines.local import BrokerOptions
@@ -40,11 +40,13 @@ async def open_engine(
         clock: for tests; only for a store that nobody has opened yet.
         options: sizes of the store; only for one that nobody has opened yet.
         segment_bytes: the one of these sizes that users care about: of new segment files, 256 KiB to 1 GiB.
-        read_only: look without taking the directory, also beside a process that holds it.
+        read_only: look without taking the directory, also beside a process that holds it; through that one if it
+            answers.
 
     Raises:
         InvalidArgument: not an address, or a size that cannot be. Unsupported: an engine that comes later.
-        DirectoryInUse, NotAStore, NoAccess, FormatTooNew: see `Broker.open`.
+        DirectoryInUse: another process holds it, and does not answer.
+        NotAStore, NoAccess, FormatTooNew: see `Broker.open`.
     """
     from isthmus.engines import local
 
@@ -66,12 +68,31 @@ async def open_engine(
         if not parts.path or parts.query or parts.fragment:
             # Without a path it would be the working directory; with ? or # another one than what was written.
             raise InvalidArgument("url", f"{url!r} is no isthmus:///path without ? and #; a plain path may hold them")
-        return await local.open_directory(url, parts.path, clock, options, read_only=read_only)
+        return await _directory(url, parts.path, clock, options, read_only=read_only)
     if parts.scheme and "://" in url:
         raise InvalidArgument("url", f"{parts.scheme}:// is no engine; {USE}")
     if not url:
         raise InvalidArgument("url", f"is empty; {USE}")
-    return await local.open_directory(url, url, clock, options, read_only=read_only)
+    return await _directory(url, url, clock, options, read_only=read_only)
+
+
+async def _directory(
+    url: str, path: str, clock: Clock | None, options: "BrokerOptions | None", *, read_only: bool
+) -> Engine:
+    """The store itself, or a client of the process that holds it; who only looks asks that process first."""
+    from isthmus.engines import local
+
+    if read_only and not local.is_ours(path):
+        return await local.beside(url, path, clock) or await local.open_directory(
+            url, path, clock, options, read_only=True
+        )
+    try:
+        return await local.open_directory(url, path, clock, options, read_only=read_only)
+    except DirectoryInUse:
+        engine = await local.beside(url, path, clock)
+        if engine is None:
+            raise
+        return engine
 
 
 def _server(parts: SplitResult, clock: Clock | None) -> Engine:

@@ -24,7 +24,6 @@ from isthmus.engines.base import (
     Capability,
     Chunk,
     Extent,
-    Reader,
     Received,
     Source,
     Start,
@@ -208,7 +207,7 @@ class EmbeddedEngine:
 
     # ---- reading and consuming --------------------------------------------------------------------------------------
 
-    async def reader(self, topic: str, start: Start, stop: Literal["end"] | None = None) -> Reader:
+    async def reader(self, topic: str, start: Start, stop: Literal["end"] | None = None) -> "EmbeddedReader":
         """Read all partitions from a start."""
         partitions = self._broker.topic(self.namespace, topic).partitions
         offsets = [await self._broker.resolve(partition, start) for partition in partitions]

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from isthmus.clock import Clock
 from isthmus.definition import QueueDefinition, TopicDefinition
-from isthmus.engines.base import Admin, Attributes, Capability, Reader, Received, Source, Start, Unit
+from isthmus.engines.base import Admin, Attributes, Capability, Received, Source, Start, Unit
 from isthmus.engines.native_admin import NativeAdmin, define
 from isthmus.engines.native_link import Link, LinkLost, Login, Target, connect, greet
 from isthmus.engines.native_sources import NativeReader, NativeSource, key_of
@@ -74,8 +74,8 @@ class NativeEngine:
         """Administration of the server."""
         return self._admin
 
-    async def start(self) -> None:
-        """Connect; one attempt.
+    async def start(self, wait_ms: int = NATIVE_CONNECT_MS) -> None:
+        """Connect, if it is not connected: one attempt, for as long as said.
 
         Raises:
             EngineError: nobody answers, or somebody who is no such server.
@@ -84,7 +84,7 @@ class NativeEngine:
             raise Closed(self._url)
         async with self._connecting:
             if self._link is None:
-                self._link = await self._connect()
+                self._link = await self._connect(wait_ms)
 
     async def close(self) -> None:
         """Say goodbye and disconnect."""
@@ -130,14 +130,14 @@ class NativeEngine:
             if self._closed:
                 raise Closed(self._url)
 
-    async def _connect(self) -> Link:
+    async def _connect(self, wait_ms: int = NATIVE_CONNECT_MS) -> Link:
         try:
-            link = await self._in_time(asyncio.ensure_future(connect(self._target, self._clock)))
+            link = await self._in_time(asyncio.ensure_future(connect(self._target, self._clock)), wait_ms)
         except OSError as error:
             why = error.strerror or str(error)
             raise EngineError(f"no server can be reached at {self._target}: {why}", retryable=True) from error
         try:
-            welcome = await self._in_time(asyncio.ensure_future(greet(link, self._client, self._login)))
+            welcome = await self._in_time(asyncio.ensure_future(greet(link, self._client, self._login)), wait_ms)
         except BaseException as error:
             link.end("")
             if isinstance(error, LinkLost):
@@ -147,9 +147,11 @@ class NativeEngine:
         self._capabilities = promises
         return link
 
-    async def _in_time(self, work: "asyncio.Task[T]") -> T:
+    async def _in_time(self, work: "asyncio.Task[T]", wait_ms: int) -> T:
+        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        work.add_done_callback(lambda _: None if done.done() else done.set_result(None))
         try:
-            if await self._clock.wait(asyncio.shield(work), self._clock.monotonic_ms() + NATIVE_CONNECT_MS):
+            if await self._clock.wait(done, self._clock.monotonic_ms() + wait_ms):
                 return work.result()
         finally:
             work.cancel()
@@ -205,9 +207,14 @@ class NativeEngine:
 
     # ---- reading and consuming ------------------------------------------------------------------------------------
 
-    async def reader(self, topic: str, start: Start, stop: Literal["end"] | None = None) -> Reader:
+    async def reader(self, topic: str, start: Start, stop: Literal["end"] | None = None) -> NativeReader:
         """Read all partitions from a start."""
-        return await NativeReader.open(self, topic, start, stop=stop is not None)
+        return await NativeReader.open(self, wire.OpenReader(topic, start, stop is not None))
+
+    async def reader_at(self, topic: str, offsets: Sequence[int], ends: Sequence[int] | None) -> NativeReader:
+        """Go on where an earlier reader was."""
+        last = None if ends is None else tuple(ends)
+        return await NativeReader.open(self, wire.OpenReader(topic, 0, ends is not None, tuple(offsets), last))
 
     async def stream_source(self, topic: str, group: str, start: Start, dead: str | None) -> Source:
         """Join a group."""

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from isthmus.clock import Clock
-from isthmus.engines.base import Chunk, Extent, Received, Start
+from isthmus.engines.base import Chunk, Extent, Received
 from isthmus.engines.native_link import Link, LinkLost
 from isthmus.errors import InvalidArgument, LeaseLost, RequestError, StaleGeneration
 from isthmus.log import batch as batches
@@ -48,10 +48,20 @@ class NativeReader:
         self._closed = False
         self.ended = False
 
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Where it goes on."""
+        return tuple(self._offsets)
+
+    @property
+    def ends(self) -> tuple[int, ...] | None:
+        """Where it stops."""
+        return self._asked.ends
+
     @classmethod
-    async def open(cls, engine: Caller, topic: str, start: Start, *, stop: bool) -> "NativeReader":
+    async def open(cls, engine: Caller, asked: wire.OpenReader) -> "NativeReader":
         """Begin to read. Raises UnknownTopic, AccessDenied."""
-        made = cls(engine, wire.OpenReader(topic, start, stop))
+        made = cls(engine, asked)
         while True:
             try:
                 await made._open()
@@ -77,18 +87,27 @@ class NativeReader:
     async def read(self, max_bytes: int, wait_ms: int) -> Chunk | None:
         """The next records of some partition."""
         until_ms = self._engine.clock.monotonic_ms() + wait_ms
+        while (extent := await self._next(max_bytes, until_ms)) is not None:
+            chunk = extent.chunk()
+            self._passed(extent)
+            if chunk.records:
+                return chunk
+        return None
+
+    async def read_batches(self, max_bytes: int, wait_ms: int) -> Extent | None:
+        """The same as they are stored."""
+        extent = await self._next(max_bytes, self._engine.clock.monotonic_ms() + wait_ms)
+        if extent is not None:
+            self._passed(extent)
+        return extent
+
+    async def _next(self, max_bytes: int, until_ms: int) -> Extent | None:
         while not self._closed and not self.ended:
             left_ms = max(0, until_ms - self._engine.clock.monotonic_ms())
             try:
-                found = await self._read(max_bytes, left_ms)
+                return await self._read(max_bytes, left_ms)
             except LinkLost:
                 continue
-            if found is None:
-                return None
-            chunk = found.chunk()
-            self._passed(found)
-            if chunk.records:
-                return chunk
         return None
 
     async def _read(self, max_bytes: int, wait_ms: int) -> Extent | None:

@@ -32,6 +32,12 @@ from isthmus.limits import MIB
 LOCK_NAME: Final = "LOCK"
 """The file whose flock makes one process the owner of a data directory."""
 
+SOCKET_NAME: Final = "isthmus.sock"
+"""The socket on which the owner of a data directory answers other processes of its user."""
+
+SOCKET_PATH_BYTES_MAX: Final = 103
+"""What fits a socket address on every system, with its closing null."""
+
 TEMPORARY_SUFFIX: Final = ".tmp"
 """Ends the name under which `replace` prepares a file; one that is found at open is left over from a crash."""
 
@@ -567,6 +573,30 @@ class RealStorage:
 
 
 _storages: "weakref.WeakSet[RealStorage]" = weakref.WeakSet()
+
+
+def socket_path(storage: Storage) -> str | None:
+    """Where the owner of a data directory listens for other processes of its user; None for what is no directory.
+
+    In the directory itself, or, where that path is too long for a socket, in a folder below /tmp that is the directory
+    owner's alone and is made when it is missing.
+
+    Raises:
+        NoAccess: that folder is there and could be somebody else's.
+    """
+    if not isinstance(storage, RealStorage):
+        return None
+    path = os.path.join(storage.directory, SOCKET_NAME)  # noqa: PTH118 - a text until somebody binds it
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX:
+        return path
+    status = os.lstat(storage.directory)
+    folder = f"/tmp/isthmus-{status.st_uid}"  # noqa: S108 - made and checked below, and the same for all processes
+    with contextlib.suppress(FileExistsError):
+        Path(folder).mkdir(0o700)
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != status.st_uid or found.st_mode & 0o077:
+        raise NoAccess(storage.directory, f"its socket belongs into {folder}, which is not its owner's alone")
+    return f"{folder}/{status.st_dev:x}-{status.st_ino:x}.sock"
 
 
 def _leave_all_to_parent() -> None:

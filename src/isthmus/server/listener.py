@@ -18,13 +18,11 @@ from typing import Final
 
 from isthmus.errors import InvalidArgument
 from isthmus.limits import ACCEPT_BACKLOG, ACCEPT_RETRY_MS, CLOSING_MS, HANDSHAKE_MS
+from isthmus.log.storage import SOCKET_PATH_BYTES_MAX
 from isthmus.protocols.door import Service
 from isthmus.server.tcp import Connection, Driver
 
 logger = logging.getLogger("isthmus.server")
-
-UNIX_PATH_BYTES_MAX: Final = 103
-"""What fits a socket address on every system, with its closing null."""
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -62,9 +60,9 @@ def bind_unix(path: Path) -> socket.socket:
     Raises:
         InvalidArgument: the path is too long, or something else than a socket is there.
     """
-    if len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
         raise InvalidArgument(
-            "directory", f"{path} is longer than the {UNIX_PATH_BYTES_MAX} bytes that a socket's path may have"
+            "directory", f"{path} is longer than the {SOCKET_PATH_BYTES_MAX} bytes that a socket's path may have"
         )
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -155,6 +153,13 @@ class Listener:
         path = self.path
         self._listening.close()
         if path is not None:
+            _remove(path)
+
+    def abandon(self, *, remove: bool) -> None:
+        """Close the socket of a loop that has ended; `remove` its name, unless another process has it too."""
+        path = self.path
+        self._listening.close()
+        if remove and path is not None:
             _remove(path)
 
     async def _accept_all(self) -> None:

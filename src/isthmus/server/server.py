@@ -19,10 +19,10 @@ from msgspec import Struct
 from isthmus.broker.access import is_near
 from isthmus.broker.broker import Broker, BrokerOptions
 from isthmus.clock import Clock, SystemClock
-from isthmus.errors import InvalidArgument
+from isthmus.errors import InvalidArgument, NoAccess
 from isthmus.limits import SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN
 from isthmus.log.journal import JournalOptions
-from isthmus.log.storage import RealStorage
+from isthmus.log.storage import RealStorage, socket_path
 from isthmus.server.admission import Admission
 from isthmus.server.config import Address, Settings
 from isthmus.server.lag import LoopLag
@@ -39,8 +39,7 @@ SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread may keep the interpreter from the loop: a tenth of Python's default."""
 
 UNIX_PROTOCOL: Final = "native"
-UNIX_SOCKET: Final = "isthmus.sock"
-"""In the data directory: how other processes of the same user reach the owner."""
+"""What is spoken on the socket in the data directory, by which other processes of its user reach the owner."""
 
 
 class Listening(Struct, frozen=True, kw_only=True):
@@ -90,12 +89,12 @@ class Server:
             if tcp:
                 self._bind_tcp()
             if unix and UNIX_PROTOCOL in PROTOCOLS:
-                path = Path(self.broker.storage.directory, UNIX_SOCKET)
-                self._listeners.append(self._listener(UNIX_PROTOCOL, None, path))
+                self._bind_unix()
         except BaseException:
             await self.stop()
             raise
-        self.lag.start()
+        if tcp:
+            self.lag.start()
         for listener in self._listeners:
             listener.start()
         return [told(listener) for listener in self._listeners]
@@ -105,6 +104,15 @@ class Server:
             if name in PROTOCOLS:
                 self._listeners.append(self._listener(name, address, None))
         check_exposure([told(each) for each in self._listeners], self.settings, guarded=self.broker.access.guarded)
+
+    def _bind_unix(self) -> None:
+        """Not every file system has sockets, and a broker without one is still a broker."""
+        try:
+            path = socket_path(self.broker.storage)
+            if path is not None:
+                self._listeners.append(self._listener(UNIX_PROTOCOL, None, Path(path)))
+        except (OSError, NoAccess, InvalidArgument) as error:
+            logger.warning("other processes cannot be served beside this one: %s", error)
 
     def _listener(self, name: str, address: Address | None, path: Path | None) -> Listener:
         protocol = PROTOCOLS[name]
@@ -124,6 +132,12 @@ class Server:
             await listener.stop()
         self._listeners.clear()
         await self.driver.drain(self.settings.drain_ms)
+
+    def abandon(self, *, forked: bool = False) -> None:
+        """Close the sockets without a word: the event loop has ended, or this is a child whose parent has them."""
+        for listener in self._listeners:
+            listener.abandon(remove=not forked)
+        self._listeners.clear()
 
 
 def told(listener: Listener) -> Listening:

@@ -5,7 +5,7 @@ knows no frame and no connection.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -172,8 +172,7 @@ class Serving:
         if asked.offsets is not None:
             reader = await self._engine.reader_at(asked.topic, asked.offsets, asked.ends)
         else:
-            found = await self._engine.reader(asked.topic, asked.start, "end" if asked.stop else None)
-            reader = cast("BatchReader", found)
+            reader = await self._engine.reader(asked.topic, asked.start, "end" if asked.stop else None)
         self._readers[handle], self._needs[handle] = reader, needs
         return wire.Opened(handle, reader.offsets, reader.ends)
 
