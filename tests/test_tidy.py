@@ -41,7 +41,6 @@ NO_TEST_FILE: Final = {
     "protocols.kafka.handlers.fetch": "its tests come with those of real clients",
     "protocols.kafka.handlers.group_admin": "its tests come with those of real clients",
     "protocols.kafka.handlers.groups": "its tests come with those of real clients",
-    "protocols.kafka.handlers.login": "its tests come with those of real clients",
     "protocols.kafka.handlers.metadata": "its tests come with those of real clients",
     "protocols.kafka.handlers.offsets": "its tests come with those of real clients",
     "protocols.kafka.handlers.produce": "its tests come with those of real clients",

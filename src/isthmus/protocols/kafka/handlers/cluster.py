@@ -49,11 +49,11 @@ def _topics(call: Call, operation: Operation = "describe") -> list[Topic]:
 
 def _partition(call: Call, name: str, index: int) -> Partition | Code:
     """A partition that the caller may see, or why it cannot be had."""
+    if not call.allows("describe", name):
+        return Code.TOPIC_AUTHORIZATION_FAILED
     topic = call.topic(name)
     if topic is None:
         return Code.UNKNOWN_TOPIC_OR_PARTITION
-    if not call.allows("describe", name):
-        return Code.TOPIC_AUTHORIZATION_FAILED
     return topic.partitions[index] if 0 <= index < len(topic.partitions) else Code.UNKNOWN_TOPIC_OR_PARTITION
 
 
@@ -172,9 +172,9 @@ def _topic_page(
     call: Call, name: str, start: int, limit: int
 ) -> tuple[m.DescribeTopicPartitionsResponseTopic, int | None]:
     """One topic's partitions from `start` on, and where the next page begins if not all fit."""
-    topic = call.topic(name)
-    if topic is None or not call.allows("describe", name):
-        code = Code.UNKNOWN_TOPIC_OR_PARTITION if topic is None else Code.TOPIC_AUTHORIZATION_FAILED
+    topic, allowed = call.topic(name), call.allows("describe", name)
+    if topic is None or not allowed:
+        code = Code.UNKNOWN_TOPIC_OR_PARTITION if allowed else Code.TOPIC_AUTHORIZATION_FAILED
         empty = m.DescribeTopicPartitionsResponseTopic(
             error_code=code, name=name, topic_id=b"\0" * 16, is_internal=False, partitions=()
         )
@@ -218,7 +218,7 @@ def describe_log_dirs(call: Call) -> m.DescribeLogDirsResponse:
     if asked.topics is None:
         chosen = [(topic, topic.partitions) for topic in _topics(call)]
     else:
-        named = [(call.topic(row.topic), row.partitions) for row in asked.topics]
+        named = [(call.topic(row.topic), row.partitions) for row in asked.topics if call.allows("describe", row.topic)]
         chosen = [(topic, _known(topic, indexes)) for topic, indexes in named if topic is not None]
     topics = [
         m.DescribeLogDirsResponseResultTopic(

@@ -26,11 +26,11 @@ BY_ID: Final = 10
 
 def find(call: Call, name: str, topic_id: bytes, *, by_id: bool) -> Topic | Code:
     """A topic by name or id; or why it cannot be had."""
+    if not by_id and not call.allows("read", name):
+        return Code.TOPIC_AUTHORIZATION_FAILED
     topic = call.topic_by_id(topic_id) if by_id else call.topic(name)
-    if topic is None:
+    if topic is None or not call.allows("read", topic.name):
         return Code.UNKNOWN_TOPIC_ID if by_id else Code.UNKNOWN_TOPIC_OR_PARTITION
-    if not call.allows("read", topic.name):
-        return Code.UNKNOWN_TOPIC_ID if by_id else Code.TOPIC_AUTHORIZATION_FAILED
     return topic
 
 

@@ -108,13 +108,15 @@ def fetch(call: Call) -> m.FetchResponse | Coroutine[None, None, m.FetchResponse
 
 
 def _wanted(call: Call, named: m.FetchRequestTopic, row: m.FetchRequestTopicPartition) -> Wanted:
-    topic = call.topic(named.topic) if call.version < BY_ID else call.topic_by_id(named.topic_id)
+    by_name = call.version < BY_ID
+    topic = call.topic(named.topic) if by_name else call.topic_by_id(named.topic_id)
+    name = named.topic if by_name or topic is None else topic.name
     partition, code = None, Code.NONE
-    if topic is None:
-        code = Code.UNKNOWN_TOPIC_OR_PARTITION if call.version < BY_ID else Code.UNKNOWN_TOPIC_ID
-    elif not call.allows("read", topic.name):
+    if topic is None and not by_name:
+        code = Code.UNKNOWN_TOPIC_ID
+    elif not call.allows("read", name):
         code = Code.TOPIC_AUTHORIZATION_FAILED
-    elif not 0 <= row.partition < len(topic.partitions):
+    elif topic is None or not 0 <= row.partition < len(topic.partitions):
         code = Code.UNKNOWN_TOPIC_OR_PARTITION
     else:
         partition = topic.partitions[row.partition]

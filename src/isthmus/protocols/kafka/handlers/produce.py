@@ -81,15 +81,28 @@ def produce(call: Call) -> Pending[m.ProduceResponse | None]:
     for at, named in enumerate(asked.topic_data):
         gathering.rows.append([None] * len(named.partition_data))
         topic = call.topic(named.name) if call.version < BY_ID else call.topic_by_id(named.topic_id)
+        refusal = _unavailable(call, named.name, topic)
         for index, data in enumerate(named.partition_data):
             gathering.left += 1
-            if topic is None:
-                code = Code.UNKNOWN_TOPIC_OR_PARTITION if call.version < BY_ID else Code.UNKNOWN_TOPIC_ID
-                gathering.put(at, index, _refusal(data.index, code, "there is no such topic"))
+            if topic is None or refusal is not None:
+                gathering.put(at, index, _refusal(data.index, *(refusal or MISSING)))
             else:
                 _append(call, gathering, (at, index), topic, data)
     gathering.done()
     return gathering.pending
+
+
+MISSING: Final = Code.UNKNOWN_TOPIC_OR_PARTITION, "there is no such topic"
+
+
+def _unavailable(call: Call, name: str, topic: Topic | None) -> tuple[Code, str] | None:
+    """Why nothing can be published to a topic. Who may not is not told whether it is there."""
+    if topic is None and call.version >= BY_ID:
+        return Code.UNKNOWN_TOPIC_ID, MISSING[1]
+    name = name if topic is None else topic.name
+    if not call.allows("publish", name):
+        return Code.TOPIC_AUTHORIZATION_FAILED, f"{call.session.principal!r} may not publish to {name!r}"
+    return MISSING if topic is None else None
 
 
 def _refuse_all(asked: m.ProduceRequest, gathering: _Gathering, code: Code, text: str) -> None:

@@ -172,6 +172,7 @@ async def _delete(call: Call, name: str | None, topic_id: bytes) -> m.DeleteTopi
             return answer(Code.UNKNOWN_TOPIC_ID, "no topic of that id")
         name = topic.name
     try:
+        call.broker.access.check(call.session, "remove", name)
         await call.broker.quiet("topic", call.namespace, name)
         topic_id = call.broker.topic(call.namespace, name).set.uuid
         await call.broker.remove_topic(call.session, call.namespace, name)
@@ -248,6 +249,7 @@ async def delete_records(call: Call) -> m.DeleteRecordsResponse:
 async def _trim(call: Call, name: str, index: int, to: int) -> m.DeleteRecordsResponseTopicPartition:
     low, code = -1, Code.NONE
     try:
+        call.broker.access.check(call.session, "remove", name)
         topic = call.broker.topic(call.namespace, name)
         if topic_configs.values_of(topic.set.config)["cleanup.policy"] == "compact":
             code = Code.POLICY_VIOLATION
