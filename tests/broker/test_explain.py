@@ -2,19 +2,19 @@
 
 import pytest
 
-from isthmus.broker import redrive
+from isthmus.broker import accounts, redrive
 from isthmus.broker.explain import first_of_each
 from isthmus.broker.member import Member
 from isthmus.broker.publishing import COPIES, Options
 from isthmus.clock import MANUAL_START_MS
-from isthmus.definition import QueueConfig, QueueDefinition
+from isthmus.definition import Grant, QueueConfig, QueueDefinition, UserDefinition
 from isthmus.errors import OffsetOutOfRange
 from isthmus.lenses.queue.queue import Queue
 from isthmus.log import checkpoint
 from isthmus.log.headers import encode_headers
 from isthmus.record import StoredRecord
 from isthmus.views import LifeStep
-from support.brokers import MANY_BYTES, Rows, World, world
+from support.brokers import MANY_BYTES, Rows, World, records, world
 
 
 def told(steps: list[LifeStep]) -> list[tuple[str, str]]:
@@ -308,3 +308,18 @@ def test_of_what_a_group_repeats_the_first_is_kept() -> None:
     kept = [(one.what, one.who, one.detail) for one in first_of_each(steps)]
 
     assert kept == [("failed", "a", "1"), ("done", "b", "generation 1"), ("failed", "a", "2"), ("done", "a", "")]
+
+
+async def test_a_user_that_published_is_named_and_after_its_end_only_numbered() -> None:
+    async with world() as w:
+        await w.topic()
+        grant = Grant(operations=("publish",), pattern="orders")
+        await accounts.create(w.broker, w.session, UserDefinition(name="ada", grants=(grant,)))
+        session = w.broker.session("ada")
+        await w.broker.publish(session, w.find(), records("a"))
+        named = w.explain(0)
+
+        await accounts.remove(w.broker, w.session, "ada")
+
+        assert told(named) == [("published", "ada")]
+        assert told(w.explain(0)) == [("published", f"principal {session.principal_id}")]

@@ -14,7 +14,7 @@ from isthmus.cli.user import granted, merged
 from isthmus.clock import SystemClock
 from isthmus.definition import Grant, ScramCredential
 from isthmus.log.storage import RealStorage
-from support.cli import PATIENCE_S, Cli, environment
+from support.cli import PATIENCE_S, PROGRAM, Cli, environment, finished, started
 
 
 @pytest.fixture
@@ -190,3 +190,31 @@ def test_all_stands_for_every_operation_and_grants_for_one_name_are_one() -> Non
     assert one == Grant(operations=("publish", "read"), pattern="orders")
     assert merged([one, everything]) == (everything,)
     assert granted("read:a:b").pattern == "a:b"
+
+
+@pytest.mark.process
+def test_users_are_made_beside_a_server_which_asks_everybody_else_who_they_are_from_then_on(tmp_path: Path) -> None:
+    here = Cli(tmp_path / "data")
+    with started([*PROGRAM, "serve", str(here.directory), "--native", "127.0.0.1:0"]) as process:
+        assert process.stdout is not None
+        address = next(line for line in process.stdout if "127.0.0.1" in line).split()[-1]
+        before = finished([*PROGRAM, "--url", f"isthmus://{address}", "create", "orders"])
+
+        made = finished(
+            here.command("user", "add", "ada", "--password-stdin", "--allow", "describe:*"), stdin="pencil\n"
+        )
+        stranger = finished([*PROGRAM, "--url", f"isthmus://{address}", "ls"])
+        known = finished([*PROGRAM, "--url", f"isthmus://ada:pencil@{address}", "ls"])
+        refused = finished([*PROGRAM, "--url", f"isthmus://ada:pencil@{address}", "user", "ls"])
+        owner = finished(here.command("user", "ls", "--json"))
+        process.terminate()
+
+        assert process.wait(PATIENCE_S) == 0
+        assert process.stderr is not None
+        log = process.stderr.read()
+    assert [each.returncode for each in (before, made, stranger, known, refused, owner)] == [0, 0, 5, 0, 3, 0]
+    assert "who this is" in stranger.stderr
+    assert "orders" in known.stdout
+    assert "'ada' may not administer 'users'" in refused.stderr
+    assert '"ada"' in owner.stdout
+    assert "pencil" not in log + known.stderr + refused.stderr

@@ -151,7 +151,7 @@ class World:
 
     def explain(self, offset: int, topic: str = "orders", partition: int = 0) -> list[LifeStep]:
         place = self.find(topic).partitions[partition]
-        return first_of_each(life_of(self.broker.journal, self.broker.catalog, place, offset))
+        return first_of_each(life_of(self.broker.journal, self.broker.catalog, place, offset, self.broker.access.users))
 
 
 @asynccontextmanager

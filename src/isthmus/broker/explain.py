@@ -7,8 +7,10 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from isthmus.broker.access import LOCAL
 from isthmus.broker.catalog import Catalog
 from isthmus.broker.publishing import CAUSE, DUE
+from isthmus.broker.users import Users
 from isthmus.errors import OffsetOutOfRange
 from isthmus.log import batch as batches
 from isthmus.log import facts
@@ -32,8 +34,10 @@ class _Entry(NamedTuple):
     payload: bytes
 
 
-def life_of(journal: Journal, catalog: Catalog, partition: Partition, offset: int) -> list[LifeStep]:
-    """The steps in the order in which they became durable.
+def life_of(
+    journal: Journal, catalog: Catalog, partition: Partition, offset: int, users: Users | None = None
+) -> list[LifeStep]:
+    """The steps in the order in which they became durable; `users` names those who published.
 
     Raises:
         OffsetOutOfRange: no event was ever given that offset, or the journal no longer knows of it.
@@ -44,7 +48,7 @@ def life_of(journal: Journal, catalog: Catalog, partition: Partition, offset: in
     name = catalog.place_of(partition.id, offset)
     for entry in _entries(journal, partition.id, offset):
         if entry.view.kind == form.RECORDS:
-            steps += _record_steps(catalog, entry, partition.id, offset, name)
+            steps += _record_steps(catalog, entry, partition.id, offset, name, _who(entry, users))
         else:
             steps += _fact_steps(catalog, entry, partition.id, offset)
     if offset < partition.log_start and not any(step.what == "trimmed" for step in steps):
@@ -77,13 +81,21 @@ def _groups(segment: Segment) -> Iterator[Group]:
         yield from segment.groups()
 
 
-def _record_steps(catalog: Catalog, entry: _Entry, partition: int, offset: int, name: str) -> Iterator[LifeStep]:
+def _who(entry: _Entry, users: Users | None) -> str:
+    """Who published an entry; of a user that is gone only the number is left."""
+    principal = entry.view.principal
+    user = users.by_id.get(principal) if users is not None else None
+    return LOCAL if not principal else f"principal {principal}" if user is None else user.name
+
+
+def _record_steps(  # what an entry says, and to whom it matters
+    catalog: Catalog, entry: _Entry, partition: int, offset: int, name: str, who: str
+) -> Iterator[LifeStep]:
     header = batches.header(entry.payload)
     for place, base in entry.view.placements:
         if place == partition and base <= offset <= base + header.last_offset_delta:
             record = _find(batches.place(entry.payload, base, 0), offset)
             detail = _about(record) if record is not None else "a control record, or compacted away"
-            who = f"principal {entry.view.principal}" if entry.view.principal else "local"
             yield LifeStep(lsn=entry.lsn, time_ms=entry.time_ms, what="published", who=who, detail=detail)
             return
     if entry.view.flags & form.ENTRY_ATTRIBUTES:

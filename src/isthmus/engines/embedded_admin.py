@@ -174,7 +174,9 @@ class EmbeddedAdmin:
         if not 0 <= partition < len(found.partitions):
             raise UnknownPartition(topic, partition, len(found.partitions))
         place = found.partitions[partition]
-        steps = await broker.journal.run(lambda: explain.life_of(broker.journal, broker.catalog, place, offset))
+        steps = await broker.journal.run(
+            lambda: explain.life_of(broker.journal, broker.catalog, place, offset, broker.access.users)
+        )
         return explain.first_of_each(steps)
 
     async def reclaim(self) -> int:
