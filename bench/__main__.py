@@ -20,6 +20,7 @@ SUBJECTS: Final = {
     "batch": "record batches: encode and decode",
     "events": "what typing costs",
     "throughput": "publish, read, lease and acknowledge, handlers",
+    "native": "the same through a server in another process",
     "latency": "publish to handler, one event at a time",
     "tests": "the engine for tests, in memory",
     "catchup": "a cold partition among a thousand",

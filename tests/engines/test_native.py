@@ -1,20 +1,25 @@
 """The engine of a server beyond what the suite asks of every engine: connections that break, and who is at the end."""
 
 import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
+import trustme
 
 from isthmus.clock import ManualClock
 from isthmus.definition import TopicDefinition
 from isthmus.engines.connect import open_engine
 from isthmus.engines.native import NativeEngine
 from isthmus.engines.native_link import LinkLost, Target
-from isthmus.errors import Closed, EngineError, InvalidArgument, UnitTooLarge
+from isthmus.errors import Closed, EngineError, InvalidArgument, LeaseLost, UnitTooLarge
 from isthmus.limits import UNIT_BYTES_MAX
 from isthmus.record import Record
+from isthmus.server.config import Settings
+from support.brokers import MANY_BYTES
+from support.cli import PROGRAM, started
 from support.echo import echoing
-from support.engines import declare_all, publish, read, take
+from support.engines import declare_all, publish, read, settle, take, texts, texts_of
 from support.served import served
 
 
@@ -154,3 +159,54 @@ async def test_an_address_without_a_server_is_refused_where_it_is_read() -> None
     engine = await open_engine("isthmus://ann:secret@localhost")
 
     assert engine.url == "isthmus://ann@localhost"
+
+
+@pytest.mark.process
+async def test_a_server_that_was_killed_and_is_back_is_gone_on_with(tmp_path: Path) -> None:
+    store = str(tmp_path / "data")
+
+    def serve(port: int) -> tuple[subprocess.Popen[str], int]:
+        process = started([*PROGRAM, "serve", store, "--native", str(port), "--quiet"])
+        assert process.stdout is not None
+        return process, int(process.stdout.readline().rpartition(":")[2])
+
+    first, port = await asyncio.to_thread(serve, 0)
+    client = await open_engine(f"isthmus://127.0.0.1:{port}")
+    await client.start()
+    await declare_all(client)
+    await publish(client, "jobs", "a", "b")
+    source = await client.queue_source("jobs", "c")
+    held = await take(source, 1)
+    reader = await client.reader("orders", "earliest")
+    waiting = asyncio.ensure_future(reader.read(MANY_BYTES, 60_000))
+    first.kill()
+    await asyncio.to_thread(first.communicate)
+
+    second, _ = await asyncio.to_thread(serve, port)
+    await publish(client, "orders", "x")
+
+    chunk = await waiting
+    assert chunk is not None
+    assert texts_of(chunk) == ["x"]
+    with pytest.raises(LeaseLost):
+        await settle(client, source, held)
+    assert sorted(texts(await take(source))) == ["a", "b"]
+    await client.close()
+    second.terminate()
+    await asyncio.to_thread(second.communicate)
+    assert second.returncode == 0
+
+
+async def test_over_tls_with_a_certificate_that_is_trusted(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    async with served(settings=Settings(native="0", tls_cert=str(tmp_path / "server.pem"))) as server:
+        secure = server.url.replace("isthmus:", "isthmuss:")
+        client = await server.connect(f"{secure}?ca={tmp_path / 'ca.pem'}")
+        await declare_all(client)
+        await publish(client, "orders", "a" * 300_000)
+
+        assert await read(client, "orders") == ["a" * 300_000]
+        with pytest.raises(EngineError, match="certificate verify failed"):
+            await server.connect(secure)
