@@ -30,6 +30,7 @@ SUBJECTS: Final = {
     "importing": "what `import isthmus` costs",
     "memory": "publishing unread events within a budget",
     "peers": "others, in the same run",
+    "kafka": "librdkafka's client against Isthmus and Apache Kafka",
 }
 KINDS: Final = {"Row": Row, "Skip": Skip}
 

@@ -186,9 +186,14 @@ def resident_bytes(pid: int | str = "self") -> tuple[int, int]:
 
 
 def child(module: str, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-    """A Python process of its own that runs a module of this folder; its output can be read line by line."""
+    """A Python process of its own that runs a module of this folder; its output can be read line by line.
+
+    It finds the helpers of the tests, which start servers and peers, as `support`.
+    """
     command = [sys.executable, "-m", f"bench.{module}", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, **options)  # noqa: S603
+    path = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, **options)  # noqa: S603
 
 
 def drop_pages(directory: str) -> None:
