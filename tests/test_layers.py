@@ -71,7 +71,7 @@ ROOMS: Final = (
     ),
     Room("log.retention", f"{LEAF} {PURE_LOG} log.storage log.segment log.commit log.journal log.partition"),
     Room("log.chain", f"{LEAF} log.segment"),
-    Room("log.rewrite", f"{LEAF} {PURE_LOG} log.storage log.scan log.segment"),
+    Room("log.rewrite", f"{LEAF} {PURE_LOG} log.storage log.scan log.segment log.commit"),
     Room(
         "log.compaction",
         f"{LEAF} {PURE_LOG} log.storage log.segment log.commit log.journal log.partition log.retention log.rewrite",

@@ -161,7 +161,7 @@ async def _tail(settings: Settings, asked: Asked, printer: Printer, *, follow: b
                 async for place in position.read(by_offset(engine)):
                     printer.show(place)
         except OffsetOutOfRange:
-            # Retention removed what was about to be read: look again where the log begins now.
+            # Retention or compaction removed what was about to be read: look again at what is there now.
             tries = REOPEN_TRIES if position.offsets != before else tries - 1
             if not tries:
                 raise

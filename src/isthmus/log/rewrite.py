@@ -16,7 +16,7 @@ import google_crc32c
 from isthmus.errors import Damaged, InvalidBatch, UnsupportedCompression
 from isthmus.limits import COMPACT_HORIZON_MS, GROUP_BYTES_TARGET, MIB
 from isthmus.log import batch as batches
-from isthmus.log import facts
+from isthmus.log import commit, facts
 from isthmus.log import format as form
 from isthmus.log.keys import Offsets
 from isthmus.log.scan import Group, GroupReader
@@ -25,7 +25,6 @@ from isthmus.log.segment import Store as SegmentStore
 from isthmus.log.storage import TEMPORARY_SUFFIX, File, write_all
 from isthmus.ranges import RangeSet
 
-JOURNAL: Final = "journal"
 _READ_BYTES: Final = 1 * MIB
 
 
@@ -82,7 +81,7 @@ class Copy:
         self.sources = tuple(sources)
         first, end = sources[0].first_lsn, sources[-1].end_lsn
         generation = 1 + max(source.generation for source in sources)
-        name = f"{JOURNAL}/{compacted_stem(first, end, generation)}{LOG_SUFFIX}"
+        name = f"{commit.JOURNAL}/{compacted_stem(first, end, generation)}{LOG_SUFFIX}"
         self.target = Segment(journal, name, first, end, generation)
         self.swap: facts.Swap | None = None
         """Set when the target is there under its name."""
@@ -140,7 +139,7 @@ class Copy:
         """Give the target its name and its sidecar; it counts when the fact is durable that is made here."""
         storage, target = self._journal.storage, self.target
         storage.rename(self.temporary, target.name)
-        storage.sync_folder(JOURNAL)
+        storage.sync_folder(commit.JOURNAL)
         self._journal.files.forget(target.name)
         target.write_sidecar(self._journal.names_of(target.partitions()))
         target.sealed = True
