@@ -137,7 +137,9 @@ class RetentionMachine(RuleBasedStateMachine):
 
         self.run(clean())
         if checkpoints == 2:
-            assert retention.dead_segments(self.world.journal) == []
+            # A checkpoint itself may have filled the segment that it began in: then only the next covers that.
+            journal = self.world.journal
+            assert [each for each in retention.dead_segments(journal) if each.end_lsn <= journal.covered_lsn] == []
 
     @rule(kill=st.booleans())
     def open_again(self, kill: bool) -> None:

@@ -67,7 +67,7 @@ SETTINGS: Final = (
         name="cleanup.policy",
         kind=LIST,
         default="delete",
-        why="delete by age and size, or keep the newest record of every key; fixed when a topic is made",
+        why="delete by age and size, or keep the newest record of every key",
         get=_policy,
         words=("delete", "compact"),
     ),
