@@ -33,7 +33,7 @@ from isthmus.log.journal import Journal
 from isthmus.log.recovery import open_journal
 from isthmus.log.storage import MemoryStorage, read_all
 from isthmus.record import Record, StoredRecord
-from support import http_corpus, native_corpus
+from support import http_corpus, logins, native_corpus
 from support.stores import BATCH, make_store, partition_id
 
 SECONDS: Final = float(os.environ.get("ISTHMUS_FUZZ_SECONDS", "60"))
@@ -253,6 +253,7 @@ TARGETS: Final = [
     Target("index sidecars", [SIDECARS[0][1]], walk_index, (IsthmusError, IndexInvalid)),
     Target("events", [b'{"number":1,"text":"a"}', BLOCKS[0] + b'|{"number":1}', b'{"name":"x"}'], decode_event),
     Target("durations, sizes, starts", [b"1h30m", b"250ms", b"64KB", b"-1h", b"2013-01-01T00:00:00Z"], parse_text),
+    Target("logins", logins.LOGINS, logins.fuzzed),
     Target("HTTP", http_corpus.CORPUS, http_corpus.hold),
     Target("native frames", native_corpus.FRAMES, native_corpus.read),
     Target(

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 
 from isthmus import scram
+from isthmus.broker import sasl
 from isthmus.definition import ScramCredential, ScramMechanism
 
 NAMES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
@@ -61,3 +62,25 @@ class ByTheBook:
         server_key = hmac.digest(salted, b"Server Key", self.hash)
         self.expected = "v=" + base64.b64encode(hmac.digest(server_key, said, self.hash)).decode()
         return f"{unproven},p={base64.b64encode(proof).decode()}".encode()
+
+
+def fuzzed(data: bytes) -> None:
+    """What `data` says, one message a line, in a login of each kind: it never raises, and never succeeds by chance."""
+    for mechanism in (*NAMES, "PLAIN"):
+        exchange = sasl.begin(mechanism, FUZZED, tls=True)
+        for message in data.split(b"\n"):
+            answer = exchange.answer(message)
+            assert not isinstance(answer, sasl.Success), "somebody got in"
+            if isinstance(answer, sasl.Failure):
+                assert answer.text.isprintable()
+                break
+
+
+FUZZED = Book({"ada": "correct horse battery staple"}, server_nonce="3rfcNHYJY1ZVvWVs7j")
+LOGINS = [
+    b"n,,n=ada,r=fyko+d2lbbFgONRv9qkxdawL\nc=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+    b"y,a=ada,n=ada,r=abc\nc=eSxhPWFkYSw=,r=abc3rfcNHYJY1ZVvWVs7j,x=more,p=AAAA",
+    b"\0ada\0pen",
+    b"ada\0ada\0cil",
+]
+"""Logins that nearly are some; no mixture of them holds the password."""

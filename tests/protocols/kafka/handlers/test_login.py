@@ -1,9 +1,12 @@
 """Logins over Kafka's protocol, and what is told to those who may not see something; on real sockets."""
 
 import asyncio
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from isthmus import scram
 from isthmus.broker import accounts
@@ -15,6 +18,7 @@ from isthmus.protocols.kafka import messages as m
 from isthmus.protocols.kafka.errors import Code
 from isthmus.protocols.kafka.handlers.login import AUTHENTICATE, HANDSHAKE, Login
 from isthmus.protocols.kafka.schema import requests
+from isthmus.server.config import Settings
 from support.kafka import KafkaPeer, KafkaServer, kafka_server
 from support.logins import ByTheBook
 
@@ -171,6 +175,55 @@ async def test_a_login_is_renewed_by_the_same_user_and_by_no_other() -> None:
         assert again.error_code == Code.NONE
         with pytest.raises(asyncio.IncompleteReadError):
             await other
+
+
+class Secured:
+    """A server's files and how clients come to it, with a certificate of a name or without."""
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = trustme.CA()
+        made = self._authority.issue_cert("127.0.0.1")
+        made.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+        self._authority.cert_pem.write_to_path(folder / "ca.pem")
+        server, ca = str(folder / "server.pem"), str(folder / "ca.pem")
+        self.settings = Settings(kafka="0", tls_cert=server, tls_client_ca=ca, tls_client="optional")
+
+    async def connect(self, server: KafkaServer, name: str | None = None) -> KafkaPeer:
+        context = ssl.create_default_context()
+        self._authority.configure_trust(context)
+        if name is not None:
+            self._authority.issue_cert(f"{name}@example.org", common_name=name).configure_cert(context)
+        peer = KafkaPeer(*await asyncio.open_connection(server.host, server.port, ssl=context))
+        server.peers.append(peer)
+        return peer
+
+
+async def test_a_certificate_of_a_users_name_is_a_login_and_one_of_another_name_is_none(tmp_path: Path) -> None:
+    secured = Secured(tmp_path)
+    async with kafka_server(settings=secured.settings) as server:
+        await accounts.create(server.broker, server.broker.session(), UserDefinition(name="machine"))
+        known = await secured.connect(server, "machine")
+        others = [await secured.connect(server, name) for name in ("local", "anyone", "Machine", None)]
+
+        answer = await known.ask(METADATA, 9, m.MetadataRequest(()))
+        for each in others:
+            each.say(METADATA, 9, m.MetadataRequest(()))
+
+        assert answer.controller_id == 1
+        assert [await each.is_closed() for each in others] == [True] * 4
+
+
+async def test_over_tls_the_password_itself_is_taken(tmp_path: Path) -> None:
+    secured = Secured(tmp_path)
+    async with kafka_server(settings=secured.settings) as server:
+        await add_user(server)
+        peer = await secured.connect(server)
+
+        chosen = await peer.ask(HANDSHAKE, 1, m.SaslHandshakeRequest("PLAIN"))
+        answer = await peer.ask(AUTHENTICATE, 2, m.SaslAuthenticateRequest(b"\0ada\0pencil"))
+
+        assert (chosen.error_code, answer.error_code) == (Code.NONE, Code.NONE)
+        assert (await peer.ask(METADATA, 9, m.MetadataRequest(()))).controller_id == 1
 
 
 HIDDEN: list[tuple[int, int, Any]] = [
