@@ -168,3 +168,10 @@ class TestClient:
 def test_base64_is_read_as_it_was_written(data: bytes) -> None:
     assert scram.based(data) == base64.b64encode(data).decode()
     assert scram.unbased(scram.based(data)) == data
+
+
+def test_keys_are_in_no_representation() -> None:
+    (one, _) = kept()
+
+    assert repr(one) == "ScramCredential('SCRAM-SHA-256', 4096 iterations)"
+    assert str(one) == repr(one)

@@ -172,6 +172,10 @@ class ScramCredential(Struct, frozen=True, kw_only=True):
     stored_key: bytes
     server_key: bytes
 
+    def __repr__(self) -> str:
+        """Without the keys: a representation may end in a log."""
+        return f"ScramCredential({self.mechanism!r}, {self.iterations} iterations)"
+
 
 class Grant(Struct, frozen=True, kw_only=True):
     """These operations on everything whose name fits `pattern`, in which `*` stands for any text and nothing else is

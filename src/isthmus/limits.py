@@ -238,6 +238,13 @@ DECISIONS_KEPT_MAX: Final = 1_024
 SASL_BYTES_MAX: Final = 4 * KIB
 """Bytes of one message of a login."""
 
+LOGINS_FAILED_PER_SECOND: Final = 10
+LOGINS_FAILED_BURST: Final = 100
+"""Failed logins from one address: how many are forgiven in a second, and how many it may be behind with."""
+
+LOGIN_ADDRESSES_MAX: Final = 4_096
+"""Addresses of which failed logins are remembered."""
+
 PASSWORD_BYTES_MAX: Final = 1 * KIB
 """Bytes of a password in UTF-8."""
 

@@ -26,7 +26,7 @@ def challenged(exchange: sasl.Exchange, client: ByTheBook) -> bytes:
 
 
 def begin(mechanism: str = SHA256, directory: Book | None = None) -> sasl.Exchange:
-    return sasl.begin(mechanism, directory or book(), tls=True)
+    return sasl.begin(mechanism, directory or book(), tls=True, host="192.0.2.7")
 
 
 class TestMechanisms:
@@ -34,12 +34,12 @@ class TestMechanisms:
         assert sasl.mechanisms(tls=True) == ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
         assert sasl.mechanisms(tls=False) == ("SCRAM-SHA-512", "SCRAM-SHA-256")
         with pytest.raises(Unsupported, match="PLAIN, which sends the password itself, needs TLS; use SCRAM-SHA-512"):
-            sasl.begin("PLAIN", book(), tls=False)
+            sasl.begin("PLAIN", book(), tls=False, host="")
 
     @pytest.mark.parametrize("name", ["SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "", "plain", "\x1b[31m", "x" * 4_000])
     def test_what_is_not_offered_is_refused_with_what_is(self, name: str) -> None:
         with pytest.raises(Unsupported, match="use SCRAM-SHA-512, SCRAM-SHA-256, PLAIN") as refused:
-            sasl.begin(name, book(), tls=True)
+            sasl.begin(name, book(), tls=True, host="")
 
         assert str(refused.value).isprintable()
         assert len(str(refused.value)) < 200
@@ -201,6 +201,29 @@ class TestScram:
         exchange = begin(mechanism)
 
         assert not any(isinstance(exchange.answer(each), Success) for each in messages)
+
+
+class TestWhoFailsTooOften:
+    @pytest.mark.parametrize("mechanism", [SHA256, "PLAIN"])
+    def test_is_refused_before_any_work_is_done(self, mechanism: str) -> None:
+        directory = book()
+        directory.tries = 2
+        for _ in range(2):
+            sasl.begin(mechanism, directory, tls=True, host="192.0.2.7").answer(b"nonsense")
+        directory.asked.clear()
+
+        answer = sasl.begin(mechanism, directory, tls=True, host="192.0.2.7").answer(b"\0ada\0pencil")
+
+        assert answer == Failure(sasl.TOO_OFTEN)
+        assert directory.asked == []
+
+    def test_success_is_not_counted(self) -> None:
+        directory = book()
+        directory.tries = 1
+
+        answers = [sasl.begin("PLAIN", directory, tls=True, host="").answer(b"\0ada\0pencil") for _ in range(5)]
+
+        assert answers == [Success("ada")] * 5
 
 
 class TestPlain:

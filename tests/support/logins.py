@@ -20,6 +20,7 @@ class Book:
         self.users = {name: scram.credentials(text, lambda: salt, iterations) for name, text in passwords.items()}
         self.server_nonce = server_nonce
         self.asked: list[str] = []
+        self.tries = 1 << 60
 
     def scram(self, user: str, mechanism: ScramMechanism) -> ScramCredential | None:
         self.asked.append(user)
@@ -34,6 +35,12 @@ class Book:
 
     def nonce(self) -> str:
         return self.server_nonce
+
+    def may_try(self, _: str) -> bool:
+        return self.tries > 0
+
+    def failed(self, _: str) -> None:
+        self.tries -= 1
 
 
 class ByTheBook:
@@ -67,7 +74,7 @@ class ByTheBook:
 def fuzzed(data: bytes) -> None:
     """What `data` says, one message a line, in a login of each kind: it never raises, and never succeeds by chance."""
     for mechanism in (*NAMES, "PLAIN"):
-        exchange = sasl.begin(mechanism, FUZZED, tls=True)
+        exchange = sasl.begin(mechanism, FUZZED, tls=True, host="")
         for message in data.split(b"\n"):
             answer = exchange.answer(message)
             assert not isinstance(answer, sasl.Success), "somebody got in"

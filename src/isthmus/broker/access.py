@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from isthmus import scram
+from isthmus.broker.attempts import Attempts
 from isthmus.broker.users import Users
 from isthmus.definition import Operation, ScramCredential, ScramMechanism
 from isthmus.errors import AccessDenied, Closed, InvalidArgument, Overloaded
@@ -99,8 +100,10 @@ class Session:
 class Access:
     """The one authoriser: called by every operation of every door with session, operation and resource."""
 
-    def __init__(self, users: Users | None = None) -> None:
+    def __init__(self, users: Users | None = None, now_ms: Callable[[], int] = lambda: 0) -> None:
         self.users = users or Users()
+        self._now_ms = now_ms
+        self._attempts = Attempts()
         self.insecure = False
         """Whether the operator lets peers from other machines in while there is no user."""
         self._sessions = 0
@@ -226,6 +229,14 @@ class Access:
 
     def _derived(self, *what: str) -> bytes:
         return hmac.digest(self.users.secret, "\0".join(what).encode(), "sha512")
+
+    def may_try(self, host: str) -> bool:
+        """Whether a peer at this address may log in: it has not failed too often lately."""
+        return self._attempts.may_try(host, self._now_ms())
+
+    def failed(self, host: str) -> None:
+        """A login from this address has failed."""
+        self._attempts.failed(host, self._now_ms())
 
     def nonce(self) -> str:
         """A server's part of a login's nonce."""

@@ -75,7 +75,7 @@ class Broker:
         self.catalog = Catalog(self.journal, self._make_queue, self._sources_of)
         self.journal.exporters_after.append(self.catalog.export_readers)
         self.journal.attributes_hook = self._attributes
-        self.access = Access()
+        self.access = Access(now_ms=clock.monotonic_ms)
         self.access.users.attach(self.journal, self.catalog.used)
         self.polls = LongPolls(clock)
         self.coordinator = Coordinator(clock)

@@ -28,6 +28,8 @@ PLAIN: Final = "PLAIN"
 
 WRONG: Final = "the user name or the password is wrong"
 
+TOO_OFTEN: Final = "too many logins from this address have failed; wait a while"
+
 LETTERS: Final = 2
 """Of an attribute up to its value: a letter and `=`."""
 
@@ -66,6 +68,12 @@ class Directory(Protocol):
     def nonce(self) -> str:
         """Printable text without a comma that nobody can guess and that was never used before."""
 
+    def may_try(self, host: str) -> bool:
+        """Whether a peer at this address has not failed too often."""
+
+    def failed(self, host: str) -> None:
+        """A login from this address has failed."""
+
 
 class Exchange(Protocol):
     """One login."""
@@ -79,7 +87,7 @@ def mechanisms(*, tls: bool) -> tuple[str, ...]:
     return (*reversed(scram.HASHES), *((PLAIN,) if tls else ()))
 
 
-def begin(mechanism: str, directory: Directory, *, tls: bool) -> Exchange:
+def begin(mechanism: str, directory: Directory, *, tls: bool, host: str) -> Exchange:
     """The server's side of a login.
 
     Args:
@@ -87,14 +95,15 @@ def begin(mechanism: str, directory: Directory, *, tls: bool) -> Exchange:
         directory: the users.
         tls: whether nobody else can read what the peer says: it came by TLS, or the operator has said that its way is
             as safe, such as loopback. Otherwise a mechanism that sends the password itself is refused.
+        host: where the peer is, by its socket; empty for a Unix socket.
 
     Raises:
         Unsupported: no such mechanism here; the text names those that there are.
     """
     if mechanism in scram.HASHES:
-        return Scram(mechanism, directory)
+        return Counted(Scram(mechanism, directory), directory, host)
     if mechanism == PLAIN and tls:
-        return Plain(directory)
+        return Counted(Plain(directory), directory, host)
     why = ", which sends the password itself, needs TLS" if mechanism == PLAIN else " is not offered"
     shown = mechanism if mechanism.isprintable() and len(mechanism) <= LONGEST else "of that name"
     raise Unsupported(f"SASL mechanism {shown}{why}", f"use {', '.join(mechanisms(tls=tls))}")
@@ -102,6 +111,24 @@ def begin(mechanism: str, directory: Directory, *, tls: bool) -> Exchange:
 
 LONGEST: Final = 20
 """Letters of a mechanism's name: by RFC 4422 none has more."""
+
+
+class Counted:
+    """An exchange whose failure counts for where it comes from: who guesses on has to wait, before any work is done."""
+
+    def __init__(self, exchange: Exchange, directory: Directory, host: str) -> None:
+        self._exchange = exchange
+        self._directory = directory
+        self._host = host
+
+    def answer(self, message: bytes) -> Answer:
+        """See `Exchange`."""
+        if not self._directory.may_try(self._host):
+            return Failure(TOO_OFTEN)
+        answer = self._exchange.answer(message)
+        if isinstance(answer, Failure):
+            self._directory.failed(self._host)
+        return answer
 
 
 class Plain:

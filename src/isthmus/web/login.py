@@ -56,7 +56,9 @@ class Login:
     async def _login(self, authorization: str) -> str | Response:
         self._known = None
         try:
-            exchange = sasl.begin(sasl.PLAIN, self._broker.access, tls=self._peer.tls or is_near(self._peer.host))
+            peer = self._peer
+            safe = peer.tls or is_near(peer.host)
+            exchange = sasl.begin(sasl.PLAIN, self._broker.access, tls=safe, host=peer.host)
         except Unsupported:
             return plain(403, "a password is taken over TLS only")
         clock, came_ms = self._broker.clock, self._broker.clock.monotonic_ms()

@@ -226,7 +226,8 @@ class NativeDoor:
 
     def _login(self, request_id: int, mechanism: str, data: bytes) -> None:
         try:
-            self._exchange = sasl.begin(mechanism, self._service.broker.access, tls=self._line.peer.tls)
+            peer = self._line.peer
+            self._exchange = sasl.begin(mechanism, self._service.broker.access, tls=peer.tls, host=peer.host)
         except RequestError as error:
             self._fail(request_id, str(error))
             return

@@ -20,8 +20,9 @@ AUTHENTICATE: Final = 36
 class Login:
     """The login of one connection. `principal` is who it is, once that is proven; `failed` says why it is not."""
 
-    def __init__(self, access: Access, *, tls: bool) -> None:
+    def __init__(self, access: Access, *, tls: bool, host: str = "") -> None:
         self._access = access
+        self._host = host
         self._tls = tls
         self._exchange: sasl.Exchange | None = None
         self.is_raw = False
@@ -32,7 +33,7 @@ class Login:
         """Choose a mechanism. After version 0 tokens follow without any frame of Kafka's."""
         offered = sasl.mechanisms(tls=self._tls)
         try:
-            self._exchange = sasl.begin(asked.mechanism, self._access, tls=self._tls)
+            self._exchange = sasl.begin(asked.mechanism, self._access, tls=self._tls, host=self._host)
         except RequestError:
             return m.SaslHandshakeResponse(Code.UNSUPPORTED_SASL_MECHANISM, offered)
         self.is_raw = version == 0

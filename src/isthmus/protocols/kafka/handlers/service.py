@@ -88,7 +88,7 @@ class KafkaDoor:
         self._ending = False
         self._gone = False
         peer = line.peer
-        self._login = Login(shared.broker.access, tls=peer.tls)
+        self._login = Login(shared.broker.access, tls=peer.tls, host=peer.host)
         principal = shared.broker.access.principal_of(host=peer.host, user=peer.user, trusted=peer.trusted)
         if principal is not None:
             self._welcome(principal)
