@@ -152,6 +152,11 @@ ROOMS: Final = (
         f"{LEAF} {BATCH} {ENGINE_PORT} engines.native_* protocols.native.codec protocols.native.connection"
         " protocols.native.schema protocols.native.errors",
     ),
+    # On a cluster the engine does itself what a broker of ours does: positions, dead letters, marks on records.
+    Room(
+        "engines.kafka.*",
+        f"{LEAF} {BATCH} {ENGINE_PORT} engines.kafka.* lenses.stream.position broker.redrive broker.publishing",
+    ),
     Room("engines.*", f"{LEAF} {BATCH} {ENGINE_PORT}"),
     # Commands.
     Room("cli.log cli.log_*", f"{LEAF} {PUBLIC} cli.* client.* engines.* broker.* log.*"),
@@ -191,7 +196,7 @@ PACKAGES: Final = (
     ("google", "client.protobuf"),  # google.protobuf
     ("pydantic", "client.models"),
     ("fastavro", "client.avro"),
-    ("confluent_kafka", "engines.kafka"),
+    ("confluent_kafka", "engines.kafka.*"),
     ("aio_pika", "engines.rabbitmq"),
     ("boto3 botocore", "engines.kinesis engines.sqs"),
     ("lz4 cramjam backports compression", "log.compression"),
@@ -200,6 +205,7 @@ PACKAGES: Final = (
 
 EXTRAS: Final = {
     "uvloop": "uvloop",
+    "confluent-kafka": "confluent_kafka",
     "protobuf": "google",
     "pydantic": "pydantic",
     "lz4": "lz4",
@@ -335,7 +341,7 @@ def test_every_extra_brings_something_that_the_code_uses() -> None:
         ("client/producer.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import isthmus.broker.x", 3),
         ("client/producer.py", "from isthmus.engines.embedded import Embedded", 1),
         ("engines/connect.py", "from importlib import import_module\nimport_module('isthmus.broker.broker')", 2),
-        ("engines/kafka.py", "from isthmus.engines.rabbitmq import Engine", 1),
+        ("engines/kafka/engine.py", "from isthmus.engines.rabbitmq import Engine", 1),
         ("protocols/kafka/codec.py", "from isthmus.broker.broker import Broker", 1),
         ("protocols/kafka/handlers/fetch.py", "from isthmus.protocols.amqp.codec import Frame", 1),
         ("demo/reference.py", "from isthmus.demo.facts import read", 1),

@@ -31,6 +31,7 @@ FOLDERS: Final = {
     "web": "What the web port serves",
     "server": "Sockets",
     "engines": "Several engines behind one port",
+    "engines/kafka": "The engine on a Kafka cluster",
     "client": "One API",
     "cli": "Commands",
     "demo": "The demo",

@@ -315,9 +315,15 @@ class TestQueues:
     def test_what_it_asks_of_an_engine(self) -> None:
         orders = Stream[Placed]("orders", key=None)
 
-        assert Queue[Placed]("work", dead=False).promises() == ("retry",)
-        assert Queue[Placed]("work", key="order_id", ttl="1h").promises() == ("ordered", "ttl", "retry", "dead")
-        assert Queue[Placed]("work", of=orders).promises() == ("view", "retry", "dead")
+        assert Queue[Placed]("work", dead=False).promises() == ("queue", "retry")
+        assert Queue[Placed]("work", key="order_id", ttl="1h").promises() == (
+            "queue",
+            "ordered",
+            "ttl",
+            "retry",
+            "dead",
+        )
+        assert Queue[Placed]("work", of=orders).promises() == ("queue", "view", "retry", "dead")
 
 
 class TestViews:

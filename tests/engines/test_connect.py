@@ -100,7 +100,7 @@ class TestRefusals:
             ("isthmus://", InvalidArgument, "isthmus:///path"),
             ("isthmus:///data?level=fsync", InvalidArgument, "without ? and #"),
             ("isthmus:///data#1", InvalidArgument, "without ? and #"),
-            ("kafka://localhost:9092", Unsupported, "Apache Kafka"),
+            ("kafka://a/topic", InvalidArgument, "names a path"),
             ("amqp://localhost", Unsupported, "RabbitMQ"),
             ("amqps://localhost", Unsupported, "RabbitMQ"),
             ("sqs://eu-central-1", Unsupported, "AWS SQS"),

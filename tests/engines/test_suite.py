@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,12 @@ from support.engines import (
     texts,
     texts_of,
 )
+from support.kafka import kafka_server
+from support.kafka_engine import ALL_CLIENTS, empty, kafka_engine
 from support.served import SocketClock, served
 
-KINDS = ["memory", "directory", "hop", "native"]
+KINDS = ["memory", "directory", "hop", "native", "kafka", *(["apache"] if ALL_CLIENTS else [])]
+"""The last is a real Apache Kafka; its queues by share groups are tested in kafka/test_share.py."""
 
 
 @pytest.fixture(params=KINDS)
@@ -59,22 +63,48 @@ def clock(kind: str) -> ManualClock:
 
 
 @pytest.fixture
-async def engine(kind: str, tmp_path: Path, clock: ManualClock) -> AsyncGenerator[Engine]:
+async def engine(
+    kind: str, tmp_path: Path, clock: ManualClock, request: pytest.FixtureRequest
+) -> AsyncGenerator[Engine]:
+    """An engine of each kind, with the destinations of `declare_all`.
+
+    A test that `needs` promises is skipped where they are not kept natively, with how they are kept as the reason.
+    """
+    async with opened(kind, tmp_path, clock, request) as engine:
+        for promise in getattr(request.node.get_closest_marker("needs"), "args", ()):
+            capability = engine.capabilities.get(promise)
+            if capability is not None and capability.support != "native":
+                pytest.skip(f"{promise} is {capability.support}: {capability.how}")
+        await declare_all(engine)
+        yield engine
+
+
+@asynccontextmanager
+async def opened(
+    kind: str, tmp_path: Path, clock: ManualClock, request: pytest.FixtureRequest
+) -> AsyncGenerator[Engine]:
     if kind == "native":
         async with served(tmp_path / "data", clock) as server:
-            client = await server.connect()
-            await declare_all(client)
-            yield client
+            yield await server.connect()
+        return
+    if kind == "kafka":
+        async with kafka_server() as kafka, kafka_engine(kafka.bootstrap, clock) as on_kafka:
+            yield on_kafka
+        return
+    if kind == "apache":
+        bootstrap = request.getfixturevalue("apache")
+        await asyncio.to_thread(empty, bootstrap)
+        async with kafka_engine(bootstrap, clock) as on_kafka:
+            yield on_kafka
         return
     url = str(tmp_path / "data") if kind == "directory" else "memory://"
-    opened = await open_engine(url, clock=clock, segment_bytes=SEGMENT_BYTES_MIN)
+    engine = await open_engine(url, clock=clock, segment_bytes=SEGMENT_BYTES_MIN)
     if kind == "hop":
         # It hops to the loop that it is on: the whole way, and a clock that the test still owns.
-        opened = HoppingEngine(opened, asyncio.get_running_loop())
-    await opened.start()
-    await declare_all(opened)
-    yield opened
-    await opened.close()
+        engine = HoppingEngine(engine, asyncio.get_running_loop())
+    await engine.start()
+    yield engine
+    await engine.close()
 
 
 class TestPublishing:
@@ -99,6 +129,7 @@ class TestPublishing:
 
         assert await read(engine, "orders") == [str(number) for number in range(50)]
 
+    @pytest.mark.needs("dedup")
     async def test_the_same_id_is_published_once(self, engine: Engine) -> None:
         (first,) = await engine.publish("jobs", records("a"), Attributes(dedup="1"))
         (second,) = await engine.publish("jobs", records("a"), Attributes(dedup="1"))
@@ -305,6 +336,7 @@ class TestStreamSource:
 
 
 class TestQueueSource:
+    @pytest.mark.needs("queue")
     async def test_what_is_leased_is_nobody_elses_until_the_lease_ends(
         self, engine: Engine, clock: ManualClock
     ) -> None:
@@ -439,7 +471,7 @@ class TestQueueSource:
         await publish(engine, "view", "own")
         source = await engine.queue_source("view", "c")
 
-        received = await take(source)
+        received = [*await take(source), *await take(source)]
 
         assert sorted((one.topic, one.stored.value) for one in received) == [("orders", b"b"), ("view", b"own")]
 
@@ -504,6 +536,7 @@ class TestUnits:
         assert await read(engine, "wide") == []
         assert (await engine.admin.groups("orders"))[0].lag == 1
 
+    @pytest.mark.needs("dedup")
     async def test_an_id_that_is_known_is_left_out_of_it(self, engine: Engine) -> None:
         await engine.publish("jobs", records("a"), Attributes(dedup="1"))
         unit = engine.unit()
@@ -657,6 +690,7 @@ class TestAdmin:
         with pytest.raises(UnknownGroup):
             await engine.admin.remove_group("billing")
 
+    @pytest.mark.needs("peek")
     async def test_peeking_takes_nothing(self, engine: Engine) -> None:
         await publish(engine, "jobs", "a", "b", "c")
         source = await engine.queue_source("jobs", "c")
@@ -670,6 +704,7 @@ class TestAdmin:
         ]
         assert texts(await take(source)) == ["b", "c"]
 
+    @pytest.mark.needs("purge")
     async def test_purging_leaves_what_is_leased(self, engine: Engine) -> None:
         await publish(engine, "jobs", "a", "b", "c")
         source = await engine.queue_source("jobs", "c")
@@ -724,6 +759,7 @@ class TestAdmin:
 
         assert len(await engine.admin.dead_letters("jobs.dead", 10)) == 1
 
+    @pytest.mark.needs("explain")
     async def test_the_life_of_an_event_is_told_in_order(self, engine: Engine) -> None:
         await publish(engine, "jobs", "a")
         source = await engine.queue_source("jobs", "c")
@@ -736,12 +772,14 @@ class TestAdmin:
         assert "no money" in steps[2].detail
         assert [step.lsn for step in steps] == sorted(step.lsn for step in steps)
 
+    @pytest.mark.needs("explain")
     async def test_the_life_of_what_was_never_there_is_not_told(self, engine: Engine) -> None:
         with pytest.raises(UnknownTopic):
             await engine.admin.explain("nowhere", 0, 0)
         with pytest.raises(UnknownPartition):
             await engine.admin.explain("orders", 1, 0)
 
+    @pytest.mark.needs("consumed")
     async def test_the_disk_of_what_is_consumed_comes_back(self, engine: Engine) -> None:
         source = await engine.queue_source("jobs", "c")
         for _ in range(5):

@@ -313,6 +313,7 @@ class Queue(Destination[E]):
     def promises(self) -> tuple[str, ...]:
         """See `Destination.promises`."""
         asked = {
+            "queue": True,
             "ordered": bool(self.key_fields),
             "ttl": self._ttl_ms is not None,
             "view": self.of is not None,

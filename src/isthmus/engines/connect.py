@@ -1,7 +1,8 @@
 """From an address to an engine, importing only what the address needs.
 
 `memory://` is a store of its own, `memory://name` one that is shared by name in the process; `isthmus:///absolute/path`
-and plain paths are data directories, `isthmus://host:port` is a server; other schemes follow in later versions.
+and plain paths are data directories, `isthmus://host:port` is a server, `kafka://host:port` a Kafka cluster; other
+schemes follow in later versions.
 """
 
 from typing import TYPE_CHECKING
@@ -15,14 +16,13 @@ if TYPE_CHECKING:
     from isthmus.engines.local import BrokerOptions
 
 LATER = {
-    "kafka": "Apache Kafka",
     "amqp": "RabbitMQ",
     "amqps": "RabbitMQ",
     "sqs": "AWS SQS",
     "kinesis": "AWS Kinesis",
 }
 
-USE = "use memory://, isthmus:///path, isthmus://host:port or a path"
+USE = "use memory://, isthmus:///path, isthmus://host:port, kafka://host:port or a path"
 
 
 async def open_engine(
@@ -36,7 +36,8 @@ async def open_engine(
     """The engine of an address, opened.
 
     Args:
-        url: `memory://`, `memory://name`, `isthmus:///path`, a path, `isthmus://host:port` or `isthmuss://host:port`.
+        url: `memory://`, `memory://name`, `isthmus:///path`, a path, `isthmus://host:port`, `isthmuss://host:port` or
+            `kafka://host:port`.
         clock: for tests; only for a store that nobody has opened yet.
         options: sizes of the store; only for one that nobody has opened yet.
         segment_bytes: the one of these sizes that users care about: of new segment files, 256 KiB to 1 GiB.
@@ -60,6 +61,8 @@ async def open_engine(
         raise InvalidArgument("url", f"{url!r} cannot be read ({error}); {USE}") from error
     if parts.scheme in LATER:
         raise Unsupported(f"engine {parts.scheme}:// ({LATER[parts.scheme]})", "it comes in a later version")
+    if parts.scheme == "kafka":
+        return _kafka(url, clock)
     if parts.scheme == "memory":
         return await local.open_memory(url, parts.netloc + parts.path, clock, options)
     if parts.scheme in ("isthmus", "isthmuss"):
@@ -100,3 +103,13 @@ def _server(parts: SplitResult, clock: Clock | None) -> Engine:
 
     address = native_address.read(parts)
     return native.NativeEngine(address.shown, address.target, clock or SystemClock(), login=address.login)
+
+
+def _kafka(url: str, clock: Clock | None) -> Engine:
+    try:
+        from isthmus.engines.kafka.engine import KafkaEngine
+    except ModuleNotFoundError as error:
+        if error.name != "confluent_kafka":
+            raise
+        raise Unsupported("kafka:// needs the confluent-kafka package", "pip install 'isthmus[kafka]'") from error
+    return KafkaEngine(url, clock)

@@ -39,7 +39,7 @@ from isthmus.record import Appended, Lease, Leased, Record, StoredRecord
 
 NATIVE: Final = Capability(support="native")
 PROMISES: Final = (
-    "unit delay ttl dedup ordered compact consumed extend retry dead redrive view seek explain gzip".split()
+    "queue unit delay ttl dedup ordered compact consumed extend retry dead redrive view seek explain gzip".split()
 )
 
 
