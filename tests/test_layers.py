@@ -94,6 +94,7 @@ ROOMS: Final = (
     Room("protocols.aws.sigv4", LEAF),
     Room("protocols.aws.*", f"{LEAF} protocols.http.* protocols.aws.*"),
     # The native protocol mirrors the engine port: its messages are the port's nouns, and it is served on the port.
+    Room("protocols.native.eager", ""),
     Room("protocols.native.errors", f"{LEAF} {{own}}.schema"),
     Room("protocols.native.codec", f"{LEAF} {BATCH} {{own}}.schema {{own}}.errors"),
     Room("protocols.native.connection", f"{LEAF} {{own}}.schema {{own}}.errors {{own}}.codec"),

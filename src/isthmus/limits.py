@@ -432,6 +432,9 @@ NATIVE_WAITING_MAX: Final = 1_024
 NATIVE_HANDLES_MAX: Final = 4_096
 """Readers and sources that one connection has open."""
 
+NATIVE_EVENTS_MAX: Final = 1_000
+"""Deliveries of one answer, whatever was asked for: what it takes to encode more would keep others waiting."""
+
 NATIVE_HELD_MAX: Final = 100_000
 NATIVE_HELD_BYTES_MAX: Final = 64 * MIB
 """Deliveries that one connection holds, and their bytes; above either it is given no more."""

@@ -28,8 +28,10 @@ from isthmus.log.storage import (
     RealStorage,
     Storage,
     _Content,
+    is_socket,
     read_all,
     replace,
+    socket_path,
     write_all,
 )
 from support.faulty_storage import FaultyStorage
@@ -810,3 +812,28 @@ class TestFork:
             real.lock()
 
         real.unlock()
+
+
+class TestSocket:
+    def test_it_is_in_the_directory_where_that_fits(self, tmp_path: Path) -> None:
+        storage = RealStorage(tmp_path / "data")
+
+        assert socket_path(storage) == f"{storage.directory}/isthmus.sock"
+        assert not is_socket(f"{storage.directory}/isthmus.sock")
+
+    def test_a_longer_path_has_it_in_a_private_folder_the_same_for_everybody(self, tmp_path: Path) -> None:
+        long = tmp_path / ("x" * 100)
+
+        found = socket_path(RealStorage(long))
+
+        assert found is not None
+        assert found == socket_path(RealStorage(long))
+        assert stat.S_IMODE(Path(found).parent.stat().st_mode) == 0o700
+
+    def test_memory_has_none(self) -> None:
+        assert socket_path(MemoryStorage()) is None
+
+    def test_a_file_is_no_socket(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+
+        assert not is_socket(str(tmp_path / "file"))

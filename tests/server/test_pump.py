@@ -167,3 +167,20 @@ def test_what_was_asked_for_soon_is_done_in_the_same_turn() -> None:
 
     assert done == [1, 2]
     assert bench.scheduled == []
+
+
+def test_who_is_moved_by_what_it_does_goes_on_with_the_rest() -> None:
+    bench = Bench()
+
+    class Login(Work):
+        def run(self, until_ns: int) -> bool:
+            bench.pump.move(self, "ada")
+            return super().run(until_ns)
+
+    work = Login(bench, "one", "?", 3, SLICE_NS)
+    bench.pump.ready(work)
+
+    bench.turn()
+
+    assert bench.ran == ["one"] * 3
+    assert bench.scheduled == []

@@ -19,7 +19,7 @@ from isthmus.engines.embedded import EmbeddedEngine
 from isthmus.engines.hop import Hop, HoppingEngine
 from isthmus.errors import EngineError, InvalidArgument, NoAccess, NotAStore, ProtocolError
 from isthmus.limits import BESIDE_MS, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN
-from isthmus.log.storage import MemoryStorage, RealStorage, socket_path
+from isthmus.log.storage import MemoryStorage, RealStorage, is_socket, socket_path
 
 if TYPE_CHECKING:
     from isthmus.server.server import Server
@@ -163,13 +163,15 @@ def is_ours(path: str) -> bool:
 
 async def beside(url: str, path: str, clock: Clock | None) -> Engine | None:
     """A client of the live process that holds a directory, connected; None when there is none that answers."""
-    from isthmus.engines.native import NativeEngine
-    from isthmus.engines.native_link import Target
-
     try:
         place = socket_path(RealStorage(path, create=False))
     except (NotAStore, NoAccess):
         return None
+    if place is None or not is_socket(place):
+        return None
+    from isthmus.engines.native import NativeEngine
+    from isthmus.engines.native_link import Target
+
     engine = NativeEngine(url, Target(path=place), clock or SystemClock())
     try:
         await engine.start(BESIDE_MS)

@@ -599,6 +599,14 @@ def socket_path(storage: Storage) -> str | None:
     return f"{folder}/{status.st_dev:x}-{status.st_ino:x}.sock"
 
 
+def is_socket(path: str) -> bool:
+    """Whether a socket is there, be somebody behind it or not."""
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def _leave_all_to_parent() -> None:
     for storage in list(_storages):
         storage.leave_to_parent()

@@ -159,7 +159,9 @@ class Pump:
         # What it did not use is not saved: a share is a bound, and no claim on later.
         owed_ns = min(0, share.credit_ns - (end_ns - start_ns))
         share.credit_ns = max(owed_ns, -DEBT_SLICES_MAX * SLICE_NS)
-        if more and not runner.in_line and runner.share is share:
+        if more and runner.share is not share:  # it was moved while it ran: it goes on at the expense of the other
+            self.ready(runner)
+        elif more and not runner.in_line:
             runner.in_line = True
             share.line.append(runner)
         if share.line:

@@ -33,6 +33,7 @@ from isthmus.protocols.door import Line, Step
 from isthmus.protocols.native import codec
 from isthmus.protocols.native import schema as wire
 from isthmus.protocols.native.connection import Frame, Frames
+from isthmus.protocols.native.eager import begin
 from isthmus.protocols.native.errors import NativeError, refusal
 from isthmus.protocols.native.serving import Serving
 
@@ -158,7 +159,12 @@ class NativeDoor:
         size = len(frame.body)
         self._waiting += waits
         self._running_bytes += size
-        task = asyncio.get_running_loop().create_task(self._do(request, serving))
+        task = begin(self._do(request, serving))
+        if not isinstance(task, asyncio.Task):
+            self._waiting -= waits
+            self._running_bytes -= size
+            self._answer(frame.request_id, task)
+            return
         self._running[frame.request_id] = task
 
         def ended(_: "asyncio.Task[wire.Answer]") -> None:
@@ -166,7 +172,6 @@ class NativeDoor:
             del self._running[frame.request_id]
             self._waiting -= waits
             self._running_bytes -= size
-            # One that was cancelled before it began has nothing to say, and is answered all the same.
             self._answer(frame.request_id, wire.Done() if task.cancelled() else task.result())
             if self._ending and not self._running:
                 self._leave()

@@ -16,6 +16,7 @@ from isthmus.errors import InvalidArgument, IsthmusError, Overloaded, RequestErr
 from isthmus.limits import (
     FETCH_BYTES_MAX,
     LEASE_RECORDS_MAX,
+    NATIVE_EVENTS_MAX,
     NATIVE_HANDLES_MAX,
     NATIVE_HELD_BYTES_MAX,
     NATIVE_HELD_MAX,
@@ -216,7 +217,7 @@ class Serving:
             return wire.Delivered()
         self._check_needs(self._needs[asked.handle])
         self._check_held()
-        events = _within("max_events", asked.max_events, LEASE_RECORDS_MAX)
+        events = _within("max_events", asked.max_events, NATIVE_EVENTS_MAX)
         size = _within("max_bytes", asked.max_bytes, FETCH_BYTES_MAX)
         return self._delivered(opened, await opened.source.receive(events, size, max(0, asked.wait_ms)))
 
