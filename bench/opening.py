@@ -59,5 +59,5 @@ def rows(settings: Settings) -> Iterator[Row]:
 
 def open_killed(settings: Settings, path: str, events: int) -> float:
     with store(settings) as other:
-        shutil.copytree(path, other, dirs_exist_ok=True)
+        shutil.copytree(path, other, ignore=shutil.ignore_patterns("*.sock"), dirs_exist_ok=True)
         return asyncio.run(open_ms(other, events))

@@ -93,7 +93,7 @@ async def judged_copy(directory: Path, history: History, *, twice: bool) -> None
     copy = directory.with_name("copy")
     if not os.path.exists(directory):  # noqa: ASYNC240, PTH110 - nobody else is on this loop
         return
-    shutil.copytree(directory, copy)
+    shutil.copytree(directory, copy, ignore=shutil.ignore_patterns("*.sock"))
     found = await look(copy)
     history.judge(found)
     if twice:
