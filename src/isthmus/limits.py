@@ -432,6 +432,13 @@ NATIVE_WAITING_MAX: Final = 1_024
 NATIVE_HANDLES_MAX: Final = 4_096
 """Readers and sources that one connection has open."""
 
+NATIVE_CREDIT_BYTES_MAX: Final = 64 * MIB
+NATIVE_CREDIT_BYTES_MIN: Final = 64 * KIB
+"""Bytes that the waiting requests of one connection may bring at once, and what one of them gets beyond that."""
+
+NATIVE_UNSENT_BYTES_MAX: Final = 192 * MIB
+"""Answers that are kept for a client that does not read them; then it is hung up on."""
+
 NATIVE_EVENTS_MAX: Final = 1_000
 """Deliveries of one answer, whatever was asked for: what it takes to encode more would keep others waiting."""
 

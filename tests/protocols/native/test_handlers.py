@@ -217,6 +217,26 @@ class TestRequests:
 
             assert await read(client, "orders") == [str(number) for number in range(200)]
 
+    async def test_who_asks_and_does_not_read_is_hung_up_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("isthmus.protocols.native.handlers.NATIVE_UNSENT_BYTES_MAX", 100_000)
+        async with served() as server:
+            client = await server.connect()
+            await declare_all(client)
+            peer = await raw(server)
+            peer.say(1, wire.Hello())
+            peer.say(2, wire.OpenReader("orders", "latest"))
+            peer.say(3, wire.OpenReader("orders", "latest"))
+            while (heard := await peer.hear()) is not None and heard[0] != 3:
+                pass
+            peer.say(4, wire.Read(1, MANY_BYTES, 60_000))
+            peer.say(5, wire.Read(2, MANY_BYTES, 60_000))
+
+            await publish(client, "orders", "x" * 80_000)
+
+            while await peer.hear() is not None:
+                pass
+            await peer.close()
+
     async def test_a_bug_is_an_answer_and_the_connection_goes_on(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -76,6 +76,23 @@ async def test_who_holds_too_much_gets_no_more_until_leases_run_out(
     assert len(await receive(serving, 1)) == 3
 
 
+async def test_requests_that_wait_together_get_less_each(
+    serving: Serving, engine: EmbeddedEngine, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isthmus.protocols.native.serving.NATIVE_CREDIT_BYTES_MAX", 150_000)
+    for _ in range(3):
+        await serving.answer(wire.OpenQueue("jobs", "c"))
+    waiting = [asyncio.ensure_future(serving.answer(wire.Receive(n, 10, 150_000, 60_000))) for n in (1, 2, 3)]
+    await clock.drain()
+
+    await publish(engine, "jobs", *("x" * 60_000 for _ in range(6)))
+    answers = [
+        codec.unpack_rows(each.rows) for each in await asyncio.gather(*waiting) if isinstance(each, wire.Delivered)
+    ]
+
+    assert sorted(map(len, answers)) == [1, 1, 2]
+
+
 async def test_too_many_readers_are_refused(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.protocols.native.serving.NATIVE_HANDLES_MAX", 1)
     await serving.answer(wire.OpenReader("orders", "earliest"))

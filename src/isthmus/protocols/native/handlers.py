@@ -26,6 +26,7 @@ from isthmus.limits import (
     NATIVE_FRAME_BYTES_MAX,
     NATIVE_RUNNING_BYTES_MAX,
     NATIVE_RUNNING_MAX,
+    NATIVE_UNSENT_BYTES_MAX,
     NATIVE_WAITING_MAX,
     STRANGER_BYTES_MAX,
 )
@@ -75,6 +76,7 @@ class NativeDoor:
         self._line = line
         self._frames = Frames(STRANGER_BYTES_MAX)
         self._out: list[bytes] = []
+        self._out_bytes = 0
         self._session: Session | None = None
         self._serving: Serving | None = None
         self._greeted = False
@@ -105,6 +107,7 @@ class NativeDoor:
     def data_to_send(self) -> list[bytes]:
         """See `Door`."""
         out, self._out = self._out, []
+        self._out_bytes = 0
         return out
 
     def resumed(self) -> None:
@@ -201,6 +204,10 @@ class NativeDoor:
         if len(frame) > NATIVE_ANSWER_BYTES_MAX:
             frame = codec.encode(request_id, refusal(Overloaded("bytes of one answer", NATIVE_ANSWER_BYTES_MAX)))
         self._out.append(frame)
+        self._out_bytes += len(frame)
+        if self._out_bytes > NATIVE_UNSENT_BYTES_MAX:
+            self._out.clear()
+            self._line.close("it does not read what it has asked for")
         self._line.flush()
 
     # ---- who is there ---------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ It holds the client's readers, sources and deliveries, and asks for permission w
 knows no frame and no connection.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeVar
 
 from msgspec import Struct
@@ -16,6 +17,8 @@ from isthmus.errors import InvalidArgument, IsthmusError, Overloaded, RequestErr
 from isthmus.limits import (
     FETCH_BYTES_MAX,
     LEASE_RECORDS_MAX,
+    NATIVE_CREDIT_BYTES_MAX,
+    NATIVE_CREDIT_BYTES_MIN,
     NATIVE_EVENTS_MAX,
     NATIVE_HANDLES_MAX,
     NATIVE_HELD_BYTES_MAX,
@@ -63,6 +66,7 @@ class Serving:
         self._tokens = 0
         self._held = 0
         self._held_bytes = 0
+        self._credit_bytes = 0
 
     async def answer(self, request: wire.Request) -> wire.Answer:
         """Do what is asked.
@@ -183,7 +187,8 @@ class Serving:
         if reader is None:
             return wire.Batches(ended=True)
         self._check_needs(self._needs[asked.handle])
-        found = await reader.read_batches(_within("max_bytes", asked.max_bytes, FETCH_BYTES_MAX), max(0, asked.wait_ms))
+        with self._credit(asked.max_bytes) as max_bytes:
+            found = await reader.read_batches(max_bytes, max(0, asked.wait_ms))
         if found is None:
             return wire.Batches(ended=reader.ended)
         return wire.Batches(
@@ -218,8 +223,20 @@ class Serving:
         self._check_needs(self._needs[asked.handle])
         self._check_held()
         events = _within("max_events", asked.max_events, NATIVE_EVENTS_MAX)
-        size = _within("max_bytes", asked.max_bytes, FETCH_BYTES_MAX)
-        return self._delivered(opened, await opened.source.receive(events, size, max(0, asked.wait_ms)))
+        with self._credit(asked.max_bytes) as max_bytes:
+            received = await opened.source.receive(events, max_bytes, max(0, asked.wait_ms))
+        return self._delivered(opened, received)
+
+    @contextmanager
+    def _credit(self, asked_bytes: int) -> Generator[int]:
+        """As many bytes as may be sent for one more request that waits, so that all of them at once are bounded."""
+        left_bytes = max(NATIVE_CREDIT_BYTES_MIN, NATIVE_CREDIT_BYTES_MAX - self._credit_bytes)
+        granted_bytes = min(_within("max_bytes", asked_bytes, FETCH_BYTES_MAX), left_bytes)
+        self._credit_bytes += granted_bytes
+        try:
+            yield granted_bytes
+        finally:
+            self._credit_bytes -= granted_bytes
 
     def _check_held(self) -> None:
         """Forget leases that have run out, when that is what it takes to make room."""
