@@ -358,7 +358,7 @@ CLOSING_MS: Final = 5_000
 HALF_CLOSED_MS: Final = 1_000
 """How long answers are waited for after the peer said that it sends no more: mostly it has gone."""
 
-READ_BYTES: Final = 64 * KIB
+READ_BYTES: Final = 256 * KIB
 """The most that is taken from a socket at once."""
 
 BUFFERED_BYTES_MAX: Final = 64 * KIB

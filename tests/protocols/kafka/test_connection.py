@@ -1,6 +1,10 @@
 """Frames and the order of answers."""
 
+import itertools
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isthmus.protocols.kafka.codec import RequestHeader
 from isthmus.protocols.kafka.connection import Answers, FrameTooLong, Requests
@@ -25,6 +29,35 @@ def test_frames_come_whole_however_the_bytes_are_cut(step: int) -> None:
 
     assert found == [b"one", b"", b"three" * 10]
     assert (requests.buffered_bytes, requests.wanted_bytes) == (0, 0)
+
+
+@given(st.lists(st.binary(max_size=6_000), max_size=8), st.lists(st.integers(1, 9_000), min_size=1))
+def test_frames_are_the_same_for_any_cuts(bodies: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(map(frame, bodies))
+    requests, found, at = Requests(10_000), [], 0
+
+    for cut in itertools.cycle(cuts):
+        requests.receive(data[at : at + cut])
+        at += cut
+        assert len(requests.first) == min(8, requests.buffered_bytes)
+        while (body := requests.next()) is not None:
+            found.append(body)
+        if at >= len(data):
+            break
+
+    assert found == bodies
+    assert (requests.buffered_bytes, requests.first) == (0, b"")
+
+
+def test_bytes_that_come_one_by_one_take_no_more_memory_than_together() -> None:
+    requests = Requests(1_000_000)
+    requests.receive((900_000).to_bytes(4, "big"))
+
+    for _ in range(20_000):
+        requests.receive(b"x")
+
+    assert len(requests._pieces) <= 1 + 20_000 // 4_096
+    assert requests.buffered_bytes == 20_004
 
 
 @pytest.mark.parametrize("size", [101, -1, 2**31 - 1])

@@ -16,8 +16,9 @@ from isthmus.protocols.kafka import codec
 from isthmus.protocols.kafka.codec import RequestHeader
 
 _SIZE: Final = struct.Struct(">i")
-_COMPACT_BYTES: Final = 64 * 1024
-"""What has been read is dropped from the buffer's front when it is this much."""
+_FIRST_BYTES: Final = 8
+_PIECE_BYTES_MIN: Final = 4 * 1024
+"""What arrives is joined with a piece before it that is smaller."""
 
 
 class FrameTooLong(ProtocolError):
@@ -31,36 +32,45 @@ class FrameTooLong(ProtocolError):
 class Requests:
     """Takes bytes in and gives frames out, each with a request.
 
+    What arrives stays in the pieces in which it came until a frame is whole, and is copied once then.
+
     Args:
         frame_bytes_max: the longest frame; may be changed when the peer is known.
     """
 
     def __init__(self, frame_bytes_max: int) -> None:
         self.frame_bytes_max = frame_bytes_max
-        self._buffer = bytearray()
+        self._pieces: deque[bytes] = deque()
         self._at = 0
+        """What was given out of the first piece."""
+        self._left = 0
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes that are there and were not given out."""
-        return len(self._buffer) - self._at
+        return self._left
 
     @property
     def wanted_bytes(self) -> int:
         """Bytes that the frame at the front has in all; 0 while that is not known."""
-        if self.buffered_bytes < _SIZE.size:
+        if self._left < _SIZE.size:
             return 0
-        (size,) = _SIZE.unpack_from(self._buffer, self._at)
-        return _SIZE.size + max(0, min(int(size), self.frame_bytes_max))
+        return _SIZE.size + max(0, min(self._length(), self.frame_bytes_max))
 
     @property
     def first(self) -> bytes:
         """The first bytes that were not given out, for telling what a stranger speaks."""
-        return bytes(self._buffer[self._at : self._at + 8])
+        self._gather(min(_FIRST_BYTES, self._left))
+        return self._pieces[0][self._at : self._at + _FIRST_BYTES] if self._left else b""
 
     def receive(self, data: bytes) -> None:
-        """Keep what has arrived."""
-        self._buffer += data
+        """Keep what has arrived. Small pieces are joined, since each costs memory of its own."""
+        if not data:
+            return
+        self._left += len(data)
+        if self._pieces and len(self._pieces[-1]) < _PIECE_BYTES_MIN:
+            data = self._pieces.pop() + data
+        self._pieces.append(data)
 
     def next(self) -> bytes | None:
         """The next frame without its length; None when it is not whole yet.
@@ -68,24 +78,49 @@ class Requests:
         Raises:
             FrameTooLong: nothing behind it can be read.
         """
-        if self.buffered_bytes < _SIZE.size:
+        if self._left < _SIZE.size:
             return None
-        (size,) = _SIZE.unpack_from(self._buffer, self._at)
+        size = self._length()
         if not 0 <= size <= self.frame_bytes_max:
             raise FrameTooLong(size, self.frame_bytes_max)
-        end = self._at + _SIZE.size + size
-        if len(self._buffer) < end:
+        if self._left < _SIZE.size + size:
             return None
-        with memoryview(self._buffer) as view:
-            frame = bytes(view[self._at + _SIZE.size : end])
-        self._at = end
-        if self._at == len(self._buffer):
-            self._buffer.clear()
+        self._at += _SIZE.size
+        self._left -= _SIZE.size
+        return self._take(size)
+
+    def _length(self) -> int:
+        """What the frame at the front says."""
+        if len(self._pieces[0]) - self._at < _SIZE.size:
+            self._gather(_SIZE.size)
+        (size,) = _SIZE.unpack_from(self._pieces[0], self._at)
+        return int(size)
+
+    def _gather(self, count: int) -> None:
+        """Join pieces until the first one has so many bytes that were not given out."""
+        while self._left and len(self._pieces[0]) - self._at < count:
+            first = self._pieces.popleft()[self._at :]
             self._at = 0
-        elif self._at >= _COMPACT_BYTES:
-            del self._buffer[: self._at]
-            self._at = 0
-        return frame
+            self._pieces[0] = first + self._pieces[0]
+
+    def _take(self, count: int) -> bytes:
+        """Give out so many bytes, which are there."""
+        pieces = self._pieces
+        self._left -= count
+        end = self._at + count
+        if end < len(pieces[0]):
+            data = pieces[0][self._at : end]
+            self._at = end
+            return data
+        parts = [memoryview(pieces.popleft())[self._at :]]
+        count -= len(parts[0])
+        while count and count >= len(pieces[0]):
+            parts.append(memoryview(pieces.popleft()))
+            count -= len(parts[-1])
+        if count:
+            parts.append(memoryview(pieces[0])[:count])
+        self._at = count
+        return b"".join(parts)
 
 
 class Slot:
