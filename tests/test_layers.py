@@ -32,6 +32,7 @@ class Room(NamedTuple):
 LEAF: Final = "record errors limits clock definition views ranges scram"
 PURE_LOG: Final = (
     "log.format log.batch log.compression log.headers log.varint log.index log.facts log.dedup log.times log.keys"
+    " log.search"
 )
 BATCH: Final = "log.batch log.headers"
 LEDGER: Final = "lenses.queue.changes lenses.queue.rows lenses.queue.wheel lenses.queue.order"

@@ -43,6 +43,7 @@ from isthmus.log.journal import Journal, JournalOptions, Pending, Placed, Unit
 from isthmus.log.partition import Partition
 from isthmus.log.recovery import OpenReport, open_journal
 from isthmus.log.retention import Decision
+from isthmus.log.search import contains
 from isthmus.log.storage import Storage
 from isthmus.record import Appended, Record, StoredRecord
 
@@ -497,7 +498,7 @@ class Broker:
                 first = Appended(topic.name, place.index, known, header.count, 0, duplicate=True)
                 return self._flying.get(key) or settled([first])
         unit = self.journal.unit()
-        share = Share(topic, place, None, header.count, batch, publishing.PREFIX in batch)
+        share = Share(topic, place, None, header.count, batch, contains(batch, publishing.PREFIX))
         place.append(unit, batch, attributes=share.attributes, principal=session.principal_id)
         if header.producer_id >= 0:
             unit.step(None, lambda: place.remember_producer(header, place.next_offset), 0)
