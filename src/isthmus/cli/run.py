@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from isthmus.cli.base import ProgramFailed, Settings, command, pass_settings, run_fast
+from isthmus.cli.base import URL_VARIABLE, ProgramFailed, Settings, command, pass_settings, run_fast
 from isthmus.errors import IsthmusError
 from isthmus.limits import WORKER_PROCESSES_MAX
 
@@ -56,7 +56,7 @@ def run_command(settings: Settings, target: str, *, workers: int | None, worker:
     from isthmus.cli.workers import follow_parent
 
     app = load(target)
-    if settings.url is not None or settings.directory is not None or app.url is None:
+    if worker or settings.url is not None or settings.directory is not None or app.url is None:
         app.url = settings.address()
     logging.basicConfig(
         format=WORKER_FORMAT if worker else LOG_FORMAT, level=logging.WARNING if quiet else logging.INFO
@@ -91,7 +91,7 @@ async def _oversee(url: str, target: str, count: int, *, quiet: bool) -> None:
     try:
         await engine.start()
         more = ["--quiet"] if quiet else []
-        workers = Workers(["run", target, "--url", url, "--worker", *more], count, SystemClock())
+        workers = Workers(["run", target, "--worker", *more], {URL_VARIABLE: url}, count, SystemClock())
         loop = asyncio.get_running_loop()
 
         def caught(number: int) -> None:

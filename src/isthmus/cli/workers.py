@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from isthmus.clock import Clock
@@ -27,13 +27,15 @@ class Workers:
     """As many processes as asked, for as long as they are wanted.
 
     Args:
-        command: arguments of the program.
+        command: arguments of the program; whoever looks at the list of processes can read them.
+        environment: variables besides this process's own, which only its user can.
         count: how many.
         clock: what pauses go by.
     """
 
-    def __init__(self, command: Sequence[str], count: int, clock: Clock) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], count: int, clock: Clock) -> None:
         self._command = command
+        self._environment = {**os.environ, **environment}
         self._count = count
         self._clock = clock
         self._running: dict[int, asyncio.subprocess.Process] = {}
@@ -87,6 +89,7 @@ class Workers:
             MODULE,
             *self._command,
             stdin=asyncio.subprocess.PIPE,
+            env=self._environment,
             # What a terminal sends to all of its processes is this process's to pass on.
             start_new_session=True,
         )
