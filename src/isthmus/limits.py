@@ -376,6 +376,9 @@ INGRESS_STALL_MS: Final = 1_000
 EGRESS_BYTES_HIGH: Final = 256 * KIB
 """Unsent bytes of a connection from which on it counts as congested: its requests wait until the peer reads."""
 
+EGRESS_BYTES_MAX: Final = 128 * MIB
+"""Unsent bytes of all congested connections; above it the one that has read nothing for longest is closed."""
+
 EGRESS_STALL_MS: Final = 60_000
 """A congested peer that reads nothing for this long is closed."""
 

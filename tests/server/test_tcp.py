@@ -1,7 +1,9 @@
 """The driver: what it asks of doors, what it grants peers, and what it closes; on real sockets."""
 
 import asyncio
+import inspect
 import socket
+import struct
 
 import pytest
 
@@ -310,6 +312,75 @@ class TestStrangers:
             assert await right("echo GET ") == ["GET "]
 
 
+class TestAbuse:
+    async def test_a_thousand_that_say_nothing_cost_nobody_else_anything_and_go(self) -> None:
+        clock = ManualClock()
+        async with echoing(EchoService(open_to_all=False), Driver(clock)) as here:
+            peer = await here.connect()
+            await peer("login ada")
+            raws: list[socket.socket] = []
+            while len(raws) < 1_000:
+                raws.append(here.connect_raw())
+                await asyncio.sleep(0)
+            await here.until(lambda: len(here.service.doors) == 1_001)
+
+            assert await peer("echo a") == ["a"]
+            await clock.advance(FIRST_BYTE_MS + 500)
+
+            await here.until(lambda: len(here.driver.connections) == 1)
+            assert await peer("echo b") == ["b"]
+            for raw in raws:
+                raw.close()
+
+    async def test_who_breaks_off_in_the_middle_leaves_nothing_behind(self) -> None:
+        async with echoing() as here:
+            for cut in range(12):
+                raw = here.connect_raw()
+                raw.send(b"later\n#10 12345678"[:cut])
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("2i", 1, 0))  # a reset, no goodbye
+                door = await here.door(cut)
+                raw.close()
+                await here.until(lambda door=door: door.losses)  # type: ignore[misc]
+
+            assert here.driver.ingress.total_bytes == 0
+
+    async def test_who_floods_and_never_reads_holds_no_more_than_its_bounds(self) -> None:
+        async with echoing() as here:
+            raw = here.connect_raw()
+
+            await fill(raw, b"big 100000\n" * 5_000)
+
+            (connection,) = here.driver.connections
+            door = await here.door()
+            assert door.line.congested
+            assert door.buffered_bytes < BUFFERED_BYTES_MAX + READ_BYTES
+            # What one slice of time has begun is still taken; then it is over.
+            assert connection.unsent() < door.steps * 100_001
+            steps = door.steps
+            await turns()
+            assert door.steps == steps
+            raw.close()
+            await here.until(lambda: door.losses)
+
+
+CASES = [
+    pytest.param(case, name, id=name)
+    for case in (TestRequests, TestEnds, TestBackpressure, TestStrangers, TestAbuse)
+    for name, function in vars(case).items()
+    if name.startswith("test_") and not getattr(function, "pytestmark", ())
+]
+
+
+@pytest.mark.parametrize(("case", "name"), CASES)
+def test_it_is_the_same_on_uvloop(case: type, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    test = getattr(case(), name)
+    more = {"caplog": caplog} if "caplog" in inspect.signature(test).parameters else {}
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(test(**more))
+
+
 def test_a_certificate_says_who_somebody_is() -> None:
     subject = ((("countryName", "NO"),), (("commonName", "ada"),))
 
@@ -325,12 +396,12 @@ async def turns(count: int = 50) -> None:
         await asyncio.sleep(0)
 
 
-async def fill(raw: socket.socket) -> int:
+async def fill(raw: socket.socket, data: bytes = b"x" * 65_536) -> int:
     """Send until nothing more is taken; how much was."""
     sent, quiet = 0, 0
     while quiet < 200:
         try:
-            sent += raw.send(b"x" * 65_536)
+            sent += raw.send(data)
             quiet = 0
         except BlockingIOError:
             quiet += 1

@@ -9,6 +9,7 @@ bytes behind it, as a frame with a length would.
 import asyncio
 import socket
 import ssl
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,6 +34,9 @@ class EchoDoor:
         self.draining = False
         self.resumes = 0
         self.losses = 0
+        self.waited: deque[int] = deque(maxlen=1_000)
+        """For the last requests: how many of all connections were begun from its latest bytes to it, it included."""
+        self._received_at = 0
         service.doors.append(self)
         if service.open_to_all:
             line.known("local")
@@ -53,6 +57,7 @@ class EchoDoor:
 
     def receive(self, data: bytes) -> None:
         """See `Door`."""
+        self._received_at = self.service.steps
         self.buffer += data
 
     def step(self) -> Step:
@@ -63,6 +68,8 @@ class EchoDoor:
         if command is None:
             return Step.IDLE
         self.steps += 1
+        self.service.steps += 1
+        self.waited.append(self.service.steps - self._received_at)
         self.service.on_step(self)
         self._do(command.decode())
         return Step.HELD if self._is_held() else Step.MORE
@@ -148,6 +155,7 @@ class EchoService:
     def __init__(self, *, open_to_all: bool = True, on_step: Callable[[EchoDoor], None] = lambda _: None) -> None:
         self.open_to_all = open_to_all
         self.on_step = on_step
+        self.steps = 0
         self.doors: list[EchoDoor] = []
 
     def open(self, line: Line) -> EchoDoor:

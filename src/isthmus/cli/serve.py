@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from isthmus.server.server import Listening
 
 ADDRESS: Final = "[HOST:]PORT"
-LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @command("serve")
@@ -49,15 +48,14 @@ def serve(settings: Settings, /, *, config: str | None, quiet: bool, place: str 
       isthmus serve ./data --kafka 9092 --web 0
       isthmus serve --config server.toml
     """
-    import logging
-
     from isthmus.cli.base import run_fast
     from isthmus.server.config import load
+    from isthmus.server.logs import set_up
     from isthmus.server.server import serve as serve_until_stopped
 
     given["directory"] = place or _directory(settings)
     found = load(None if config is None else Path(config), os.environ, given)
-    logging.basicConfig(format=LOG_FORMAT, level=logging.WARNING if quiet else logging.INFO)
+    set_up(json=settings.json, quiet=quiet)
     run_fast(serve_until_stopped(found, lambda listening: _show(settings.out, listening)))
 
 

@@ -73,7 +73,12 @@ class Line(Protocol):
         """What held the door is over, or a waiting request was answered: step again."""
 
     def known(self, principal: str) -> None:
-        """The peer has proven who it is: limits of strangers end, and its time is shared with that principal's."""
+        """The peer has proven who it is: limits of strangers end, and its time is shared with that principal's.
+
+        Until then it is closed after a few seconds and may send a few KiB. So where nobody has to prove anything (no
+        user exists, the peer is `trusted`, its certificate names a user, the port is for health), a service says so at
+        once.
+        """
 
     def close(self, reason: str = "") -> None:
         """Send what there is, then close; `reason` goes to the log when it is not the usual end."""
@@ -103,7 +108,10 @@ class Door(Protocol):
         """The peer reads again."""
 
     def drain(self) -> None:
-        """The server stops: begin nothing new, finish what runs, then close the line."""
+        """The server stops, or the peer has ended its side: begin nothing new, finish what runs, then close the line.
+
+        Called once at most. Who takes too long is closed: after HALF_CLOSED_MS when the peer has ended its side.
+        """
 
     def lost(self) -> None:
         """The connection is gone: give back all that it holds, end its session, let go of what waits."""

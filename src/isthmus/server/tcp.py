@@ -43,6 +43,7 @@ from isthmus.protocols.door import Door, Peer, Service, Step
 from isthmus.protocols.sniff import SNIFF_BYTES, foreign
 from isthmus.server.admission import Admission
 from isthmus.server.deadlines import Deadlines
+from isthmus.server.egress import Egress
 from isthmus.server.ingress import Ingress
 from isthmus.server.pump import Pump
 
@@ -63,6 +64,7 @@ class Driver:
         *,
         admission: Admission | None = None,
         ingress: Ingress | None = None,
+        egress: Egress | None = None,
         idle_ms: int = IDLE_MS,
         now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
@@ -71,6 +73,7 @@ class Driver:
         self.idle_ms = idle_ms
         self.admission = admission or Admission()
         self.ingress = ingress or Ingress()
+        self.egress = egress or Egress()
         self.deadlines = Deadlines(clock)
         self.pump = Pump(asyncio.get_running_loop().call_soon, now_ns)
         self.connections: dict[Connection, None] = {}
@@ -291,13 +294,15 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The peer does not read."""
         self.congested = True
-        self._stalled_ms = self._driver.clock.monotonic_ms()
-        self._unsent_bytes = self._unsent()
-        self._driver.deadlines.watch(self, self._stalled_ms + EGRESS_STALL_MS)
+        self._stalled_ms = now_ms = self._driver.clock.monotonic_ms()
+        self._unsent_bytes = self.unsent()
+        self._driver.deadlines.watch(self, now_ms + EGRESS_STALL_MS)
+        self._driver.egress.enter(self, now_ms)
 
     def resume_writing(self) -> None:
         """It does again."""
         self.congested = False
+        self._driver.egress.leave(self)
         if self._door is not None and self._closing_ms is None:
             self._guarded(self._door.resumed)
             self.flush()
@@ -318,6 +323,7 @@ class Connection(asyncio.BufferedProtocol):
         driver.admission.known(self)
         driver.deadlines.forget(self)
         driver.ingress.leave(self)
+        driver.egress.leave(self)
         driver.pump.leave(self)
         driver.left(self)
         door, self._door = self._door, None
@@ -460,14 +466,19 @@ class Connection(asyncio.BufferedProtocol):
             if not self._spoke:
                 due.append((self._began_ms + FIRST_BYTE_MS, "it says nothing"))
         if self.congested:
-            if (unsent := self._unsent()) < self._unsent_bytes:
-                self._unsent_bytes, self._stalled_ms = unsent, now_ms
-            due.append((self._stalled_ms + EGRESS_STALL_MS, "it does not read what it has asked for"))
+            due.append((self.stalled_since_ms(now_ms) + EGRESS_STALL_MS, "it does not read what it has asked for"))
         if self._driver.ingress.finisher is self and self._idle:
             due.append((self._active_ms + INGRESS_STALL_MS, "memory is short, and it does not complete its request"))
         return due
 
-    def _unsent(self) -> int:
+    def stalled_since_ms(self, now_ms: int) -> int:
+        """See `egress.Congested`."""
+        if (unsent := self.unsent()) < self._unsent_bytes:
+            self._unsent_bytes, self._stalled_ms = unsent, now_ms
+        return self._stalled_ms
+
+    def unsent(self) -> int:
+        """See `egress.Congested`."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def _log(self, level: int, reason: str) -> None:
