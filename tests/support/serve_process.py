@@ -1,13 +1,18 @@
 """`isthmus serve` as a process of its own, for tests and benchmarks that come from outside."""
 
+import os
+import socket
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
 STOP_SECONDS: Final = 30
+
+FIXED_PORTS: Final = range(20_000, 32_000)
+"""Below those that systems give to clients: one that asks for a closed port there could be connected to itself."""
 
 
 @contextmanager
@@ -22,18 +27,28 @@ def serve_process(directory: Path, arguments: Sequence[str] = (), **ports: int) 
     Yields:
         The address of each listener, by protocol.
     """
-    listeners = [word for name, port in ports.items() for word in (f"--{name}", str(port))]
-    command = [sys.executable, "-m", "isthmus.cli.main", "serve", str(directory), *listeners, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = start_serving(directory, ports, arguments)
     try:
-        yield dict(_addresses(process.stdout, len(ports)))
+        yield dict(addresses(process.stdout, len(ports)))
     finally:
         process.terminate()
         process.communicate(timeout=STOP_SECONDS)
 
 
-def _addresses(lines: "IO[str] | None", count: int) -> Iterator[tuple[str, str]]:
-    """What the first lines say, one for each listener."""
+def start_serving(
+    directory: Path,
+    ports: Mapping[str, int],
+    arguments: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+) -> "subprocess.Popen[str]":
+    """Start the process; `addresses` of its output waits until it serves. `settings` are variables for it."""
+    listeners = [word for name, port in ports.items() for word in (f"--{name}", str(port))]
+    command = [sys.executable, "-m", "isthmus.cli.main", "serve", str(directory), *listeners, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | dict(settings or {}))
+
+
+def addresses(lines: "IO[str] | None", count: int) -> Iterator[tuple[str, str]]:
+    """What the first lines say, one for each listener; fewer when the process ended before it served."""
     for line in lines or ():
         name, _, address = line.strip().partition(" ")
         if address.startswith("unix:"):
@@ -42,3 +57,18 @@ def _addresses(lines: "IO[str] | None", count: int) -> Iterator[tuple[str, str]]
         count -= 1
         if not count:
             return
+
+
+def free_port() -> int:
+    """A port that a server can have again and again, while clients try to reach it and it is not there."""
+    for port in FIXED_PORTS[os.getpid() % 1_000 :]:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no port is free")
