@@ -68,6 +68,16 @@ def test_one_wrong_figure_ends_the_demo_with_an_error(
 
 
 @pytest.mark.process
+def test_through_a_server_every_figure_is_right_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(Options(flights=first_rows(tmp_path, 1_500), dir=tmp_path / "data", server=True))
+
+    said = capsys.readouterr().out
+    assert code == 0, said
+    assert "figures agree with the raw files" in said
+    assert "A server held the data" in said
+
+
+@pytest.mark.process
 def test_a_computation_that_fails_ends_everything_with_its_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

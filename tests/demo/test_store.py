@@ -12,7 +12,7 @@ from support.flights import file_of
 
 async def test_consumed_events_go_and_newer_ones_stay(tmp_path: Path) -> None:
     days = file_of(FLIGHTS).days()
-    async with store.open_store(tmp_path) as bus:
+    async with store.open_store(str(tmp_path)) as bus:
         for _ in range(4):
             await bus.publish(events.flights, *map(event_of, next(days)))
         for stream in (events.carriers, events.boards, events.keys, events.rebooked):

@@ -15,8 +15,9 @@ from isthmus.cli.base import Settings, command, pass_settings
 )
 @click.option("--speed", type=float, metavar="N", help="N times real time. [default: as fast as the machine allows]")
 @click.option("--keep", is_flag=True, help="Keep the data in a temporary directory; --dir keeps it where you say.")
+@click.option("--server", is_flag=True, help="The same through a server, with several processes around it.")
 @pass_settings
-def demo(settings: Settings, *, flights: Path | None, speed: float | None, keep: bool) -> None:
+def demo(settings: Settings, *, flights: Path | None, speed: float | None, keep: bool, server: bool) -> None:
     """A month of real flights through streams, queues and tables, killed in the middle, and checked figure by figure.
 
     Ends with a report; exit code 1 when a figure differs from what an independent computation finds in the raw files.
@@ -24,12 +25,12 @@ def demo(settings: Settings, *, flights: Path | None, speed: float | None, keep:
     Examples:
       isthmus demo
       isthmus demo --dir ./flights && isthmus --dir ./flights ls
+      isthmus demo --server
     """
     from isthmus.demo.main import Options, run
 
     if settings.url is not None:
         raise click.UsageError("the demo makes a store of its own; --dir says where")
     directory = Path(settings.directory) if settings.directory is not None else None
-    raise click.exceptions.Exit(
-        run(Options(speed=speed, flights=flights, dir=directory, json=settings.json, keep=keep))
-    )
+    options = Options(speed=speed, flights=flights, dir=directory, json=settings.json, keep=keep, server=server)
+    raise click.exceptions.Exit(run(options))

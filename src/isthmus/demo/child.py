@@ -1,7 +1,8 @@
 """The process that the demo kills: broker, producer and handlers in one, telling its parent what became durable.
 
 Run by the demo as `python -m isthmus.demo.child`. It checks nothing, and does not know when it will be killed: started
-again on the same directory it goes on where it was.
+again on the same store it goes on where it was. With a server as its store, the broker and some of the handlers are in
+other processes.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from isthmus.demo import events, sources
 from isthmus.demo.app import airport_of, app
 from isthmus.demo.facts import FlightFile
 from isthmus.demo.lines import Begun, Handled, Line, Settled, Stage, to_line
+from isthmus.demo.parts import PARTS, keep_part
 from isthmus.demo.replay import publish_missing_airports, publish_states, publish_weather, replay, stored
 from isthmus.demo.store import open_store
 from isthmus.types import Bus
@@ -42,12 +44,12 @@ def tell_stage(name: str, count: int, since_s: float, **figures: int) -> None:
     tell(Stage(name, count, time.monotonic() - since_s, figures))
 
 
-async def run(directory: Path, flights: Path, speed: float | None) -> None:
+async def run(url: str, flights: Path, speed: float | None) -> None:
     """Do the whole work of the demo, or what a killed predecessor left of it."""
     file = FlightFile(flights, zones=sources.destination_zones(sources.airports()))
-    async with open_store(directory) as bus:
+    async with open_store(url) as bus:
         await publish_states(bus)
-        app.url = str(directory)
+        app.url = url
         async with app, asyncio.TaskGroup() as group:
             tell(Begun(file.rows, await stored(bus, events.flights.name)))
             # What breaks in the app ends the work as well.
@@ -140,13 +142,16 @@ async def watch_groups(bus: Bus) -> None:
 def main() -> None:
     """Take the arguments that the demo gives."""
     parser = argparse.ArgumentParser(prog="python -m isthmus.demo.child", description="The process that is killed.")
-    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--store", required=True, help="A directory, or the URL of a server.")
+    parser.add_argument("--part", choices=sorted(PARTS), help="Run only these of the handlers.")
     parser.add_argument("--flights", type=Path, required=True)
     parser.add_argument("--speed", type=float)
     chosen = parser.parse_args()
     # Some jobs are made to fail. Retries and dead letters are in the report, and need not be on the terminal as well.
     logging.getLogger("isthmus").setLevel(logging.CRITICAL)
-    asyncio.run(run(chosen.dir, chosen.flights, chosen.speed))
+    if chosen.part is not None:
+        keep_part(app, chosen.part)
+    asyncio.run(run(chosen.store, chosen.flights, chosen.speed))
 
 
 if __name__ == "__main__":

@@ -5,28 +5,26 @@ It listens, keeps what it hears for the witness, and pulls the trigger once. It 
 
 import signal
 import time
-from collections.abc import Sequence
 
+from isthmus.demo.cast import Staging
 from isthmus.demo.lines import Begun, Handled, Line, Stage
-from isthmus.demo.processes import lines, process
+from isthmus.demo.processes import lines
 from isthmus.demo.progress import Show
 from isthmus.demo.witness import Witness
 from isthmus.errors import InvariantError
-
-CHILD = "isthmus.demo.child"
 
 SETTLED_MIN = 20
 """The kill waits for so many settled jobs, so that there is something that could come back."""
 
 
 class Lives:
-    """What is heard of a child with these arguments, which replays a file of `rows` flights.
+    """What is heard of a child that is staged like this, and replays a file of `rows` flights.
 
     `again_ms` is when the second life began, in milliseconds since 1970 UTC.
     """
 
-    def __init__(self, arguments: Sequence[str], rows: int, shown: Show) -> None:
-        self._arguments = arguments
+    def __init__(self, staging: Staging, rows: int, shown: Show) -> None:
+        self._staging = staging
         self._rows = rows
         self._show = shown
         self.witness = Witness()
@@ -37,7 +35,8 @@ class Lives:
         """Let the child work, kill it in the middle, and let another one finish.
 
         Raises:
-            InvariantError: the first ended otherwise than by the kill, or the second with an error.
+            InvariantError: the first ended otherwise than by the kill, or the second with an error, or one of the
+                processes around it before its time.
         """
         code = await self._life(kill=True)
         if code != -signal.SIGKILL:
@@ -54,13 +53,15 @@ class Lives:
             raise InvariantError(f"the child ended with {code}; what it printed says why")
 
     async def _life(self, *, kill: bool) -> int:
-        async with process(CHILD, *self._arguments) as child:
-            async for line in lines(child):
+        async with self._staging() as cast:
+            async for line in lines(cast.lead):
                 self._hear(line)
                 if kill and self._is_middle(line):
-                    child.kill()
+                    cast.kill()
                     kill = False
-            return await child.wait()
+            code = await cast.lead.wait()
+            cast.check()
+            return code
 
     def _hear(self, line: Line) -> None:
         if isinstance(line, Begun):

@@ -10,13 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
-from isthmus.demo import events, late, sources, store
+from isthmus.demo import cast, events, late, sources, store
 from isthmus.demo.checks import Burst, Disk, Evidence, Expected, judge
 from isthmus.demo.child import handled, until
 from isthmus.demo.facts import FlightFile
@@ -38,7 +38,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     `speed` is how many times faster than real time the flights are replayed, None is as fast as the machine allows.
     `flights` is a file of flights instead of the shipped month. `dir` is where the data go and stay; without it they go
-    to a temporary directory, which is removed unless `keep`. `json` prints the report for machines.
+    to a temporary directory, which is removed unless `keep`. `json` prints the report for machines. `server` puts a
+    server between the processes that do the work.
     """
 
     speed: float | None = None
@@ -46,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     dir: Path | None = None
     json: bool = False
     keep: bool = False
+    server: bool = False
 
 
 def run(options: Options) -> int:
@@ -60,7 +62,7 @@ def run(options: Options) -> int:
     flights = (options.flights or sources.FLIGHTS).resolve()
     rows = FlightFile(flights, zones=sources.destination_zones(sources.airports())).rows
     with directory(options) as place, show() as shown:
-        report = asyncio.run(perform(place, flights, rows, options.speed, shown))
+        report = asyncio.run(perform(place, flights, rows, options, shown))
         if options.keep or options.dir is not None:
             report.note(f"The data are in {place}; look at them with: isthmus --dir {place} ls")
     if options.json:
@@ -91,12 +93,13 @@ def directory(options: Options) -> Iterator[Path]:
             shutil.rmtree(place)
 
 
-async def perform(place: Path, flights: Path, rows: int, speed: float | None, shown: Show) -> Report:
+async def perform(place: Path, flights: Path, rows: int, options: Options, shown: Show) -> Report:
     """Everything between the options and the report; the independent computation runs beside it."""
-    arguments = ["--dir", str(place), "--flights", str(flights)]
-    if speed is not None:
-        arguments += ["--speed", str(speed)]
-    lives = Lives(arguments, rows, shown)
+    arguments = ["--flights", str(flights)]
+    if options.speed is not None:
+        arguments += ["--speed", str(options.speed)]
+    staged = cast.around_a_server if options.server else cast.alone
+    lives = Lives(staged(place, arguments), rows, shown)
     try:
         async with asyncio.TaskGroup() as group:
             computing = group.create_task(beside(flights))
@@ -105,7 +108,16 @@ async def perform(place: Path, flights: Path, rows: int, speed: float | None, sh
         raise failed.exceptions[0] from None  # whatever else failed, failed for this
     expected, burst = computing.result()
     shown.say("looking at what is there")
-    return judge(await look(place, lives, burst), expected)
+    async with contents(place, server=options.server) as url:
+        report = judge(await look(url, place, lives, burst), expected)
+    if options.server:
+        report.note("A server held the data; four processes on isthmus:// did the work, and were killed with it.")
+    return report
+
+
+def contents(place: Path, *, server: bool) -> AbstractAsyncContextManager[str]:
+    """The URL to look at the data by, for the length of a block."""
+    return cast.served(place) if server else nullcontext(str(place))
 
 
 async def beside(flights: Path) -> tuple[Expected, Burst]:
@@ -114,9 +126,9 @@ async def beside(flights: Path) -> tuple[Expected, Burst]:
     return figures, msgspec.json.decode(await answer(BURST), type=Burst)
 
 
-async def look(place: Path, lives: Lives, burst: Burst) -> Evidence:
+async def look(url: str, place: Path, lives: Lives, burst: Burst) -> Evidence:
     """Open what the child left, add a fourth group, let go of what is consumed; returns all that there is to see."""
-    async with store.open_store(place) as bus:
+    async with store.open_store(url) as bus:
         findings = await find(bus)
         late, late_s = await add_group(bus)
         before_bytes = store.size_bytes(place)

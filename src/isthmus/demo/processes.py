@@ -5,7 +5,7 @@ It starts, reads, kills and waits for them; what they say is for others to judge
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from isthmus.demo.lines import Line, from_line
@@ -16,14 +16,17 @@ LINE_BYTES_MAX = 1 << 20
 
 
 @asynccontextmanager
-async def process(module: str, *arguments: str) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """A module of the demo in a process of its own, which does not outlive the block. Its stderr is ours."""
+async def process(
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """A module in a process of its own, which does not outlive the block. Its stderr is ours, its environment too."""
     # In a session of its own, so that Ctrl-C reaches the demo alone, which then ends its processes in good order.
     started = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         stdout=asyncio.subprocess.PIPE,
         limit=LINE_BYTES_MAX,
         start_new_session=True,
+        env=environment,
     )
     try:
         yield started
@@ -31,6 +34,18 @@ async def process(module: str, *arguments: str) -> AsyncGenerator[asyncio.subpro
         if started.returncode is None:
             started.kill()
         await started.wait()
+
+
+async def ended(started: asyncio.subprocess.Process, name: str) -> None:
+    """Ask a process to stop in order, and wait until it has.
+
+    Raises:
+        InvariantError: it ended with an error.
+    """
+    started.terminate()
+    code = await started.wait()
+    if code:
+        raise InvariantError(f"{name} ended with {code}; what it printed says why")
 
 
 async def answer(module: str, *arguments: str) -> bytes:

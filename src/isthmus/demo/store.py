@@ -1,4 +1,4 @@
-"""The demo's store: a directory of small segments, and how its space is won back at the end.
+"""The demo's store: a directory of small segments, or a server on one, and how its space is won back at the end.
 
 It opens and reclaims; it publishes and handles nothing.
 """
@@ -17,9 +17,11 @@ SEGMENT_BYTES: Final = 1 * MIB
 """Small, so that a month has many segments and removing the consumed ones shows."""
 
 
-def open_store(directory: Path) -> Bus:
-    """A bus on the store in a directory, to be used as a block."""
-    return connect(str(directory), name="demo", segment_bytes=SEGMENT_BYTES)
+def open_store(url: str) -> Bus:
+    """A bus on the store in a directory or behind a server, to be used as a block."""
+    if "://" in url:
+        return connect(url, name="demo")
+    return connect(url, name="demo", segment_bytes=SEGMENT_BYTES)
 
 
 async def reclaim(bus: Bus, before_ms: int) -> int:
