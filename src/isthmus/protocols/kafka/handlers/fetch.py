@@ -198,23 +198,31 @@ async def _fill_later(call: Call, topics: Topics) -> m.FetchResponse:
     until_ms = clock.monotonic_ms() + min(max(asked.max_wait_ms, 0), FETCH_WAIT_MS_MAX)
     while True:
         filled = await _fill(call, topics)
-        if _is_enough(asked, filled) or clock.monotonic_ms() >= until_ms:
-            return _answer(asked, filled)
-        if not await _grown(call, topics, filled, until_ms):
+        ends = _ends(topics, filled)
+        # What is there and was not taken did not fit, so waiting would bring no more.
+        full = any(partition.high_watermark > at for partition, at in ends)
+        if full or _is_enough(asked, filled) or not await _grown(call, ends, until_ms):
             return _answer(asked, filled)
 
 
-async def _grown(call: Call, topics: Topics, filled: Filled, until_ms: int) -> bool:
-    """Wait until there is more than was found; False when that is not to be."""
-    places = []
-    for (_, rows), found in zip(topics, filled.rows, strict=True):
-        for wanted, row in zip(rows, found, strict=True):
-            if wanted.partition is not None:
-                places.append((wanted.partition, _end_of(row, wanted.offset)))
+def _ends(topics: Topics, filled: Filled) -> list[tuple[Partition, int]]:
+    """The partitions that can be read, and where what was found of each ends."""
+    return [
+        (wanted.partition, _end_of(row, wanted.offset))
+        for (_, rows), found in zip(topics, filled.rows, strict=True)
+        for wanted, row in zip(rows, found, strict=True)
+        if wanted.partition is not None
+    ]
+
+
+async def _grown(call: Call, ends: Sequence[tuple[Partition, int]], until_ms: int) -> bool:
+    """Wait until there is more than was found; False when time is up or too many wait already."""
+    if call.broker.clock.monotonic_ms() >= until_ms:
+        return False
     try:
-        return await call.broker.polls.wait_any(places, until_ms)
+        return await call.broker.polls.wait_any(ends, until_ms)
     except Overloaded:
-        # Too many wait already: this one gets what there is, and asks again.
+        # This one gets what there is, and asks again.
         return False
 
 
