@@ -113,6 +113,23 @@ async def test_units_that_wait_for_the_disk_share_a_group(tmp_path: Path) -> Non
         assert groups < 150
 
 
+async def test_what_is_held_becomes_one_group_in_order(tmp_path: Path) -> None:
+    async with Disk(RealStorage(tmp_path)) as disk:
+        await disk.put(0, b"first")
+        before = disk.journal.groups_committed
+
+        disk.journal.hold()
+        pendings = [disk.put(1, b"%d" % number) for number in range(20)]
+        await asyncio.sleep(0.02)
+        held = [pending.done for pending in pendings]
+        disk.journal.release()
+        placed = [await pending for pending in pendings]
+
+        assert not any(held)
+        assert disk.journal.groups_committed == before + 1
+        assert [base for ((_, base, _),) in placed] == list(range(20))
+
+
 async def test_cancelling_a_waiter_withdraws_nothing(tmp_path: Path) -> None:
     async with Disk(RealStorage(tmp_path)) as disk:
         pending = disk.put(0, b"kept")

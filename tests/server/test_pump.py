@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from isthmus.limits import DEBT_SLICES_MAX
 from isthmus.server.pump import SLICE_NS, TURN_NS, Pump
 
@@ -60,6 +62,22 @@ def test_a_turn_ends_with_its_budget_and_the_next_is_scheduled() -> None:
 
     assert TURN_NS <= bench.now_ns < TURN_NS + SLICE_NS
     assert len(bench.scheduled) == 1
+
+
+def test_who_asked_is_called_around_the_slices_of_a_turn_whatever_happens_in_them() -> None:
+    bench = Bench()
+    bench.pump = Pump(
+        bench.scheduled.append, lambda: bench.now_ns, (lambda: bench.ran.append("("), lambda: bench.ran.append(")"))
+    )
+    bench.runner("one", "a", 2, 2_000)
+    bench.turn()
+    broken = bench.runner("broken", "a", 1, 2_000)
+    broken.bench = None  # type: ignore[assignment]  # so that running it raises
+
+    with pytest.raises(AttributeError):
+        bench.turn()
+
+    assert bench.ran == ["(", "one", "one", ")", "(", ")"]
 
 
 def test_nothing_is_scheduled_when_nobody_has_work() -> None:

@@ -130,6 +130,7 @@ class Journal:
         self._thread: commit.CommitThread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inline: deque[Unit | commit.Order] = deque()
+        self._held: list[Unit | commit.Order] | None = None
         self._committing = False
         self._marked = True
         self._marker_armed = False
@@ -399,8 +400,24 @@ class Journal:
             self._thread = commit.CommitThread(writer, self._report)
             self._thread.start()
 
+    def hold(self) -> None:
+        """Keep what is submitted until `release`, so that units that come in one turn of the loop are one commit.
+
+        Whoever calls it calls `release` before anything else can run on the loop.
+        """
+        if self._thread is not None and self._held is None:
+            self._held = []
+
+    def release(self) -> None:
+        """Give all that was kept to the commit."""
+        held, self._held = self._held, None
+        for job in held or ():
+            self._submit(job)
+
     def _submit(self, job: Unit | commit.Order) -> None:
-        if self._thread is not None:
+        if self._held is not None:
+            self._held.append(job)
+        elif self._thread is not None:
             self._thread.submit(job)
         else:
             self._commit_inline(job)

@@ -61,11 +61,18 @@ class Pump:
     Args:
         call_soon: schedules the next turn behind everything else that the loop has to do.
         now_ns: what time is measured by.
+        around: called before the slices of a turn and after them, whatever happens in them.
     """
 
-    def __init__(self, call_soon: Callable[[Callable[[], None]], object], now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], None]], object],
+        now_ns: Callable[[], int],
+        around: tuple[Callable[[], None], Callable[[], None]] | None = None,
+    ) -> None:
         self._call_soon = call_soon
         self._now_ns = now_ns
+        self._before, self._after = around or (_nothing, _nothing)
         self._shares: dict[str, Share] = {}
         self._line: deque[Share] = deque()
         self._scheduled = False
@@ -131,8 +138,12 @@ class Pump:
         self.turns += 1
         self._call_back()
         end_ns = self._now_ns() + TURN_NS
-        while self._line and self._slice() < end_ns:
-            pass
+        self._before()
+        try:
+            while self._line and self._slice() < end_ns:
+                pass
+        finally:
+            self._after()
         self._call_back()
         self._scheduled = False
         if self._line or self._asked:
@@ -167,3 +178,7 @@ class Pump:
         if share.line:
             self._enter(share)
         return end_ns
+
+
+def _nothing() -> None:
+    """When nobody wants to know of turns."""

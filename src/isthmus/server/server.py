@@ -69,7 +69,9 @@ class Server:
         broker.access.insecure = settings.insecure
         clock: Clock = broker.clock
         admission = Admission(settings.connections_max, settings.connections_per_host_max)
-        self.driver = Driver(clock, admission=admission, idle_ms=settings.idle_ms)
+        # What the requests of one turn write is one commit, and not one each.
+        together = (broker.journal.hold, broker.journal.release)
+        self.driver = Driver(clock, admission=admission, idle_ms=settings.idle_ms, around=together)
         self.lag = LoopLag(clock)
         self.stopping = False
         self._tls = tls_of(settings)

@@ -56,6 +56,7 @@ class Driver:
     Args:
         clock: what deadlines go by.
         now_ns: what slices are measured by.
+        around: see `Pump`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Driver:
         egress: Egress | None = None,
         idle_ms: int = IDLE_MS,
         now_ns: Callable[[], int] = time.perf_counter_ns,
+        around: tuple[Callable[[], None], Callable[[], None]] | None = None,
     ) -> None:
         self.clock = clock
         self.now_ns = now_ns
@@ -75,7 +77,7 @@ class Driver:
         self.ingress = ingress or Ingress()
         self.egress = egress or Egress()
         self.deadlines = Deadlines(clock)
-        self.pump = Pump(asyncio.get_running_loop().call_soon, now_ns)
+        self.pump = Pump(asyncio.get_running_loop().call_soon, now_ns, around)
         self.connections: dict[Connection, None] = {}
         # One buffer for all: what was read into it is copied out before anybody else is called.
         self.arena = memoryview(bytearray(READ_BYTES))
