@@ -18,7 +18,7 @@ import pytest
 from isthmus.limits import SEGMENT_BYTES_MIN
 from support.kafka_history import History, Name
 from support.kafka_load import PATIENCE_S, Load, Reader, make_topics
-from support.serve_process import addresses, free_port, start_serving
+from support.serve_process import addresses, free_ports, start_serving
 
 LIVES: Final = 10
 """Kills of one directory."""
@@ -37,7 +37,7 @@ class Life:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._port = free_port()
+        (self._port,) = free_ports(1)
         self._process: subprocess.Popen[str] | None = None
 
     @property

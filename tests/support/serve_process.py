@@ -1,6 +1,8 @@
 """`isthmus serve` as a process of its own, for tests and benchmarks that come from outside."""
 
+import itertools
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -59,16 +61,19 @@ def addresses(lines: "IO[str] | None", count: int) -> Iterator[tuple[str, str]]:
             return
 
 
-def free_port() -> int:
-    """A port that a server can have again and again, while clients try to reach it and it is not there."""
-    for port in FIXED_PORTS[os.getpid() % 1_000 :]:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no port is free")
+def free_ports(count: int) -> list[int]:
+    """Ports that servers can have again and again, while clients try to reach them and they are not there."""
+    first = random.SystemRandom().randrange(len(FIXED_PORTS) // 2)
+    found = list(itertools.islice(filter(_is_free, FIXED_PORTS[first:]), count))
+    if len(found) < count:
+        raise OSError("no port is free")
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
