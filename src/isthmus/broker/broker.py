@@ -457,6 +457,13 @@ class Broker:
             for key, offset in publishing.dedup_digests(batch, base_offset):
                 topic.window().add(key, time_ms, partition.id, offset)
 
+    def check_batch(self, session: Session, topic: Topic, partition: int, batch: bytes) -> batches.BatchHeader:
+        """The header of a batch that `append_batch` would take, as far as that can be told beforehand. Raises as it."""
+        self.access.check(session, "publish", topic.name)
+        header = batches.check(batch)
+        foreign.check(topic, partition, header, len(batch))
+        return header
+
     def append_batch(self, session: Session, topic: Topic, partition: int, batch: bytes) -> Pending[list[Appended]]:
         """Append a producer's batch, verbatim unless its topic asks for something else. Idempotent producers are known.
 
@@ -468,9 +475,7 @@ class Broker:
             InvalidBatch, OutOfOrderSequence, StaleProducer, UnknownPartition, RecordTooLarge: nothing was appended.
             Unsupported: the batch is part of a transaction.
         """
-        self.access.check(session, "publish", topic.name)
-        header = batches.check(batch)
-        foreign.check(topic, partition, header, len(batch))
+        header = self.check_batch(session, topic, partition, batch)
         place = topic.partitions[partition]
         if not self.lanes.busy(place.id) and not foreign.must_be_opened(topic.set.config, header):
             return self._append_checked(session, topic, place, batch)

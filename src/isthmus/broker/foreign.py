@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from isthmus.broker.catalog import Topic
 from isthmus.definition import TopicConfig
-from isthmus.errors import InvalidTimestamp, KeyRequired, RecordTooLarge, UnknownPartition, Unsupported
+from isthmus.errors import InvalidBatch, InvalidTimestamp, KeyRequired, RecordTooLarge, UnknownPartition, Unsupported
 from isthmus.log import batch as batches
 from isthmus.log.pending import Pending
 from isthmus.record import Appended
@@ -28,13 +28,27 @@ def check(topic: Topic, partition: int, header: batches.BatchHeader, size: int) 
     """Hold a producer's batch against what its topic takes.
 
     Raises:
-        UnknownPartition, RecordTooLarge, Unsupported: it cannot be appended.
+        UnknownPartition, RecordTooLarge, Unsupported, InvalidBatch: it cannot be appended.
     """
     if not 0 <= partition < len(topic.partitions):
         raise UnknownPartition(topic.name, partition, len(topic.partitions))
     _check_size(topic, size)
     if header.control or header.transactional:
         raise Unsupported("a transactional batch", LATER)
+    _check_fresh(header)
+
+
+def _check_fresh(header: batches.BatchHeader) -> None:
+    """What a stored batch may have, and one that is new may not: gaps, and what only a broker sets."""
+    if not header.count or header.count != header.last_offset_delta + 1:
+        raise InvalidBatch(f"{header.count} records at {header.last_offset_delta + 1} offsets; send one at each")
+    if header.log_append_time or header.delete_horizon_ms is not None:
+        raise InvalidBatch(f"attributes {header.attributes:#x} have what a broker sets, not a producer")
+    if header.producer_id >= 0 and (header.producer_epoch < 0 or header.base_sequence < 0):
+        raise InvalidBatch(
+            f"producer {header.producer_id} sends epoch {header.producer_epoch} and sequence {header.base_sequence}; "
+            "neither is below 0"
+        )
 
 
 def _check_size(topic: Topic, size: int) -> None:

@@ -134,6 +134,10 @@ def _append(
             row = _refusal(data.index, Code.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce 7 or newer")
             gathering.put(*place, row)
             return
+        if len(parts) > 1:
+            # They have one answer, so none is to be stored when another cannot be.
+            for each in parts:
+                call.broker.check_batch(call.session, topic, data.index, each)
         waiting = [call.broker.append_batch(call.session, topic, data.index, each) for each in parts]
     except (RequestError, StorageError) as error:
         gathering.put(*place, _refusal(data.index, code_of(error, "topic"), str(error)))
