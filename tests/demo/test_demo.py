@@ -1,12 +1,18 @@
 """The whole demo as its users run it: a month of flights, killed in the middle, every figure right."""
 
+import asyncio
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from isthmus.broker.broker import Broker
+from isthmus.clock import SystemClock
+from isthmus.log.storage import RealStorage
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
@@ -68,3 +74,23 @@ def test_what_it_leaves_can_be_looked_at(place: Path) -> None:
     assert (listed.returncode, tailed.returncode) == (0, 0)
     assert "flights" in listed.stdout
     assert len(tailed.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_whoever_ends_it_ends_its_server_as_well(tmp_path: Path, number: signal.Signals) -> None:
+    place = tmp_path / "data"
+    command = [sys.executable, "-m", "isthmus.cli.main", "--dir", str(place), "demo", "--server"]
+    demo = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert demo.stderr is not None
+    while b"handlers run" not in (line := await demo.stderr.readline()):
+        assert line, "it ended by itself"
+
+    demo.send_signal(number)
+    await demo.communicate()
+
+    assert demo.returncode not in (None, 0)
+    broker = Broker(RealStorage(place), SystemClock())  # would raise DirectoryInUse
+    await broker.open()
+    await broker.close()

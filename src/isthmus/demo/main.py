@@ -6,6 +6,7 @@
 import asyncio
 import math
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -95,6 +96,8 @@ def directory(options: Options) -> Iterator[Path]:
 
 async def perform(place: Path, flights: Path, rows: int, options: Options, shown: Show) -> Report:
     """Everything between the options and the report; the independent computation runs beside it."""
+    # As Ctrl-C does: whoever ends the demo ends its processes, of which a server would stay for ever.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     arguments = ["--flights", str(flights)]
     if options.speed is not None:
         arguments += ["--speed", str(options.speed)]
