@@ -1,7 +1,7 @@
 """A process of the demo that only runs handlers, some of those of the app, against a server.
 
-The demo runs it as `python -m isthmus.demo.helper`. It ends when it is asked to, or when the server cannot be reached
-any more. It publishes nothing and tells nothing.
+The demo runs it as `python -m isthmus.demo.helper` and ends it; while the server is away it waits for it, as every app
+does. It publishes nothing and tells nothing.
 """
 
 import argparse
