@@ -52,9 +52,10 @@ ROOMS: Final = (
     # A partition and a segment ask little of the journal that holds them, and name it as a protocol of their own.
     Room("log.scan log.files", f"{LEAF} {PURE_LOG} log.storage"),
     Room("log.tail log.pending", LEAF),
+    Room("log.ahead", f"{LEAF} log.partition"),
     Room("log.partition", f"{LEAF} {PURE_LOG}"),
     Room("log.segment", f"{LEAF} {PURE_LOG} log.storage log.scan log.files log.partition"),
-    Room("log.reading", f"{LEAF} {PURE_LOG} log.storage log.partition log.segment"),
+    Room("log.reading", f"{LEAF} {PURE_LOG} log.ahead log.storage log.partition log.segment"),
     Room("log.promotion", f"{LEAF} {PURE_LOG} log.tail log.pending log.partition log.segment"),
     Room("log.unit", f"{LEAF} {PURE_LOG} log.pending log.partition log.promotion"),
     Room("log.commit", f"{LEAF} {PURE_LOG} log.storage log.segment"),

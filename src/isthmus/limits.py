@@ -94,6 +94,13 @@ OPEN_FILES_MAX: Final = 128
 READ_AHEAD_ENTRIES: Final = 32
 """Entries whose pages are asked for ahead of a catch-up read."""
 
+AHEAD_BYTES_MAX: Final = 8 * MIB
+"""Batches that were read from disk before readers who go on have asked for them."""
+
+AHEAD_READ_BYTES_MAX: Final = MIB
+AHEAD_PLACES_MAX: Final = 256
+"""What is read for one reader so, and the places where readers are expected."""
+
 IDLE_MARKER_MS: Final = 50
 """After this long without a commit an empty group records the durable LSN."""
 

@@ -108,6 +108,28 @@ class TestEntries:
         assert form.check_entry(CHECKSUMS, entry + bytes(8)) is None
         assert form.read_records(CHECKSUMS, entry + bytes(8), 3, 9) is None
 
+    def test_what_is_read_in_two_pieces_is_verified_as_the_whole_is(self) -> None:
+        entry = records(b"a batch", (3, 9))
+        head, payload = entry[: form.LONE_HEAD_BYTES], entry[form.LONE_HEAD_BYTES :][:7]
+
+        assert form.lone_payload_bytes(head, len(entry)) == 7
+        assert form.is_records(CHECKSUMS, head, payload, 3, 9)
+        assert not form.is_records(CHECKSUMS, head, payload, 3, 8)
+        assert not form.is_records(CHECKSUMS, head, payload, 4, 9)
+        assert not form.is_records(STRANGER, head, payload, 3, 9)
+        for position in range(form.LONE_HEAD_BYTES + 7):
+            bad = changed(entry, position, 1)
+            assert not form.is_records(CHECKSUMS, bad[: form.LONE_HEAD_BYTES], bad[form.LONE_HEAD_BYTES :][:7], 3, 9)
+
+    def test_only_records_in_one_place_are_read_in_two_pieces(self) -> None:
+        lone, shared = records(b"one", (3, 9)), records(b"shared", (3, 9), (4, 2))
+        fact = form.encode_fact_entry(CHECKSUMS, 0, bytes(40))
+
+        assert form.lone_payload_bytes(lone[: form.LONE_HEAD_BYTES], len(lone) + 8) is None
+        assert form.lone_payload_bytes(lone[:20], len(lone)) is None
+        assert form.lone_payload_bytes(shared[: form.LONE_HEAD_BYTES], len(shared)) is None
+        assert form.lone_payload_bytes(fact[: form.LONE_HEAD_BYTES], len(fact)) is None
+
     def test_an_entry_of_another_store_is_not_an_entry(self) -> None:
         entry = records(b"a batch", (3, 9))
 

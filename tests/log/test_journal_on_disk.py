@@ -10,7 +10,7 @@ from typing import Final, Self
 import pytest
 
 from isthmus.clock import SystemClock
-from isthmus.errors import Closed, Overloaded, StorageError, StorageFull, StorePoisoned
+from isthmus.errors import Closed, Damaged, OffsetOutOfRange, Overloaded, StorageError, StorageFull, StorePoisoned
 from isthmus.limits import KIB, MIB
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, facts, retention
@@ -128,6 +128,63 @@ async def test_what_is_held_becomes_one_group_in_order(tmp_path: Path) -> None:
         assert not any(held)
         assert disk.journal.groups_committed == before + 1
         assert [base for ((_, base, _),) in placed] == list(range(20))
+
+
+LARGE: Final = 100 * KIB
+
+
+async def large_batches(disk: Disk, count: int) -> None:
+    """Fill a partition with batches that are read from the disk."""
+    for number in range(count):
+        await disk.publish(0, b"%d" % number * LARGE)
+    await disk.journal.seal_active()
+
+
+async def test_who_goes_on_finds_what_was_read_beforehand(tmp_path: Path) -> None:
+    async with Disk(RealStorage(tmp_path)) as disk:
+        await large_batches(disk, 9)
+        partition, offset, at_hand = disk.partitions[0], 0, []
+
+        while offset < partition.high_watermark:
+            found = partition.read_now(offset, LARGE)
+            at_hand.append(found is not None)
+            found = found or await partition.read(offset, LARGE)
+            assert [(each.base_offset, len(batches.decode(each.data))) for each in found] == [(offset, 1)]
+            offset = found[-1].end_offset
+            for _ in range(5):
+                await asyncio.sleep(0)
+                await disk.journal.quiesce()
+
+        assert at_hand == [False, False, *[True] * 7]
+
+
+async def test_what_was_trimmed_is_not_given_out_of_what_was_read_beforehand(tmp_path: Path) -> None:
+    async with Disk(RealStorage(tmp_path)) as disk:
+        await large_batches(disk, 4)
+        partition = disk.partitions[0]
+        for offset in (0, 1):
+            await partition.read(offset, LARGE)
+
+        unit = disk.journal.unit()
+        unit.fact(facts.Trimmed(partition.id, 3, "a test", 1))
+        await unit.submit()
+
+        with pytest.raises(OffsetOutOfRange):
+            await partition.read(2, LARGE)
+
+
+async def test_damage_in_a_large_batch_is_found_when_it_is_read(tmp_path: Path) -> None:
+    async with Disk(RealStorage(tmp_path)) as disk:
+        await large_batches(disk, 1)
+        (name,) = [path for path in (tmp_path / "journal").glob("*.log") if LARGE <= path.stat().st_size <= 2 * LARGE][
+            :1
+        ]
+        content = bytearray(name.read_bytes())
+        content[content.index(b"0" * 1_000) + 500] ^= 1
+        name.write_bytes(content)
+
+        with pytest.raises(Damaged):
+            await disk.partitions[0].read(0, LARGE)
 
 
 async def test_cancelling_a_waiter_withdraws_nothing(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ STORE_UUID_BYTES: Final = 16
 GROUP_HEADER_BYTES: Final = 64
 ENTRY_HEADER_BYTES: Final = 16
 PLACEMENT_BYTES: Final = 16
+LONE_HEAD_BYTES: Final = ENTRY_HEADER_BYTES + PLACEMENT_BYTES
+"""What stands in front of the payload of an entry with one placement."""
+
 ALIGNMENT: Final = 8
 """LSNs, group bodies and entries are whole multiples of this many bytes."""
 
@@ -338,6 +341,25 @@ def read_records(checksums: Checksums, entry: bytes, partition: int, base_offset
     if crc != _extend(_extend(checksums.entry, entry[:_CRC_AT]), entry[_CRC_END:end]):
         return None
     return entry[start:end] if first == partition and first_base == base_offset else None
+
+
+def lone_payload_bytes(head: bytes, length: int) -> int | None:
+    """What the payload of an entry of that length takes when it is records in one place: it follows `LONE_HEAD_BYTES`.
+
+    None for another entry. Nothing is verified; see `is_records`.
+    """
+    if len(head) != LONE_HEAD_BYTES:
+        return None
+    kind, _, count, size, *_ = _ENTRY_ONE.unpack(head)
+    fits = kind == RECORDS and count == 1 and entry_length(1, size) == length
+    return int(size) if fits else None
+
+
+def is_records(checksums: Checksums, head: bytes, payload: bytes, partition: int, base_offset: int) -> bool:
+    """As `read_records` for an entry that was read in two pieces, so that its payload need not be cut out."""
+    *_, crc, _, first, first_base = _ENTRY_ONE.unpack(head)
+    found = _extend(_extend(_extend(checksums.entry, head[:_CRC_AT]), head[_CRC_END:]), payload)
+    return bool(crc == found and first == partition and first_base == base_offset)
 
 
 def _read_shared(checksums: Checksums, entry: bytes, partition: int, base_offset: int) -> bytes | None:

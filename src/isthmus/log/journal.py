@@ -209,6 +209,7 @@ class Journal:
         """A compacted segment takes the place of its sources, which readers at work may go on reading."""
         at = self.segments.index(sources[0])
         self.segments = [*self.segments[:at], target, *self.segments[at + len(sources) :]]
+        self._reader.forget()
 
     def checkpointed(self, applied_lsn: int, size: int) -> None:
         """A checkpoint is durable; called by `checkpoint.take`."""
@@ -622,6 +623,7 @@ class Journal:
             self._commit_inline(commit.Order.STOP)
         if self._background:
             await asyncio.wait(self._background)
+        await self._reader.finish()
         if self.work is not None:
             await loop.run_in_executor(None, self.work.shutdown)
         self._give_back()

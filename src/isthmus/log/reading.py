@@ -11,6 +11,7 @@ from isthmus.errors import Damaged, OffsetOutOfRange
 from isthmus.limits import KIB, READ_AHEAD_ENTRIES
 from isthmus.log import batch as batches
 from isthmus.log import format as form
+from isthmus.log.ahead import Ahead
 from isthmus.log.index import Row
 from isthmus.log.partition import BatchAt, Partition, StoredBatch
 from isthmus.log.segment import Segment, row_flags, row_length
@@ -26,6 +27,9 @@ _PAGE_BYTES: Final = 4 * KIB
 
 _NEAR: Final = 4
 """Segments from the hint on that are looked at before searching all."""
+
+_GOING_ON_BYTES: Final = 64 * KIB
+"""Who asks for less looks at places, and is not read for beforehand."""
 
 _ROWS: Final = 1_024
 """Index rows that are looked at in one step."""
@@ -48,6 +52,7 @@ class Reader:
 
     def __init__(self, journal: Store) -> None:
         self._journal = journal
+        self._ahead = Ahead()
 
     def read_now(self, partition: Partition, offset: int, max_bytes: int) -> list[BatchAt] | None:
         """`Partition.read_now` without the checks."""
@@ -57,11 +62,44 @@ class Reader:
             rows = active.rows(partition.id, offset, rows_for(max_bytes))
             if rows[0].base_offset <= offset:
                 return self._collect(partition, active, rows, max_bytes, wait=self._journal.storage.inline)
-        return self._read_from(partition, offset, max_bytes) if self._journal.storage.inline else None
+        if self._journal.storage.inline:
+            return self._read_from(partition, offset, max_bytes)
+        found = self._ahead.take((partition.id, offset), max_bytes)
+        if found is not None:
+            self._go_on(partition, found[-1].end_offset, max_bytes)
+        return found
 
     async def read(self, partition: Partition, offset: int, max_bytes: int) -> list[BatchAt]:
-        """`Partition.read` for what memory does not have: on a work thread, with read-ahead."""
-        return await self._journal.run(lambda: self._read_from(partition, offset, max_bytes))
+        """`Partition.read` for what memory does not have: on a work thread, and beforehand for who goes on."""
+        place = (partition.id, offset)
+        expected = await self._ahead.arrive(place)
+        found = self._ahead.take(place, max_bytes)
+        if found is None:
+            found = await self._journal.run(lambda: self._read_from(partition, offset, max_bytes))
+        if found and expected:
+            self._go_on(partition, found[-1].end_offset, max_bytes)
+        elif found:
+            self._ahead.expect((partition.id, found[-1].end_offset))
+        return found
+
+    def _go_on(self, partition: Partition, offset: int, max_bytes: int) -> None:
+        """Read from where somebody will be next, unless that is at hand: it is in the newest segment, or not there."""
+        bounds = self._journal.segments[-1].bounds(partition.id)
+        at_hand = bounds is not None and bounds[0] <= offset
+        if offset < partition.high_watermark and not at_hand and max_bytes >= _GOING_ON_BYTES:
+            self._ahead.fetch(
+                (partition.id, offset),
+                max_bytes,
+                lambda size: self._journal.run(lambda: self._read_from(partition, offset, size)),
+            )
+
+    def forget(self) -> None:
+        """What was read beforehand is not what is stored any more."""
+        self._ahead.forget()
+
+    async def finish(self) -> None:
+        """Wait until nothing is being read beforehand."""
+        await self._ahead.finish()
 
     def _read_from(self, partition: Partition, offset: int, max_bytes: int) -> list[BatchAt]:
         # Taken first: what is below it is in the indexes by now, whatever happens on the loop meanwhile.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from isthmus.errors import Damaged
-from isthmus.limits import READ_AHEAD_ENTRIES
+from isthmus.limits import KIB, READ_AHEAD_ENTRIES
 from isthmus.log import batch as batches
 from isthmus.log import format as form
 from isthmus.log.files import Files
@@ -25,6 +25,15 @@ INDEX_SUFFIX: Final = ".index"
 LOG_SUFFIX: Final = ".log"
 FLAG_BITS: Final = form.ALIGNMENT - 1
 """Entries are whole multiples of 8 bytes, so the low bits of a row's length carry the entry's flags."""
+
+_LARGE_BYTES: Final = 64 * KIB
+"""From this size on a copy of an entry costs more than a second read."""
+
+Pread = Callable[[int, int], bytes | None]
+"""Reads so many bytes from a position; None when they are not at hand and it does not wait."""
+
+Found = tuple[bytes | None]
+"""A batch that was read, None when the bytes are not what was written."""
 
 Names = Mapping[int, tuple[str, str, int, bytes]]
 T = TypeVar("T")
@@ -354,22 +363,46 @@ class Segment:
         # What is kept in memory is known by where it was first written.
         data = None if self.generation else self._journal.cache.get(self.first_lsn + row.position)
         if data is None:
-            length = row_length(row)
             with self._journal.files.use(self.name) as file:
-                entry = file.pread(length, row.position) if wait else file.pread_now(length, row.position)
-            if entry is None:
+                read = file.pread if wait else file.pread_now
+                found = self._large(read, partition, row) or self._whole(read, partition, row)
+            if found is None:
                 return None
-            data = form.read_records(self._journal.checksums, entry, partition.id, row.base_offset)
+            (data,) = found
             if data is None:
                 lost = f"{self.name} from byte {row.position}: offsets {row.base_offset} to {row.end_offset - 1}"
                 raise Damaged(self._journal.storage.directory, [f"{lost} of partition {partition.id}"])
         return batches.place(data, row.base_offset, partition.epoch_of(row.base_offset))
 
+    def _whole(self, read: Pread, partition: Partition, row: Row) -> Found | None:
+        entry = read(row_length(row), row.position)
+        if entry is None:
+            return None
+        return (form.read_records(self._journal.checksums, entry, partition.id, row.base_offset),)
+
+    def _large(self, read: Pread, partition: Partition, row: Row) -> Found | None:
+        """The same for much in one place, which is read to where it stays; None for anything else."""
+        length = row_length(row)
+        head = read(form.LONE_HEAD_BYTES, row.position) if length >= _LARGE_BYTES else None
+        size = None if head is None else form.lone_payload_bytes(head, length)
+        if head is None or size is None:
+            return None
+        payload = read(size, row.position + len(head))
+        if payload is None:
+            return None
+        right = len(payload) == size
+        right = right and form.is_records(self._journal.checksums, head, payload, partition.id, row.base_offset)
+        return (payload if right else None,)
+
     def read_ahead(self, rows: Sequence[Row]) -> None:
-        """Ask for the pages of the next entries, so that a catch-up read waits for the disk once and not per entry."""
+        """Ask for the pages of the next entries, so that a catch-up read waits for the disk once and not per entry.
+
+        Not for those of large ones, which take the disk longer than what lies between them.
+        """
         with self._journal.files.use(self.name) as file:
             for row in rows[:READ_AHEAD_ENTRIES]:
-                file.advise(row.position, row_length(row))
+                if row_length(row) < _LARGE_BYTES:
+                    file.advise(row.position, row_length(row))
 
     def unlink(self) -> None:
         """Remove both files; the caller syncs the folder."""
