@@ -7,6 +7,7 @@ come; logins and ApiVersions belong to the connection (`service.py`).
 from typing import Final
 
 from isthmus.protocols.kafka.handlers import (
+    acls,
     cluster,
     commits,
     configs,
@@ -39,6 +40,9 @@ HANDLERS: Final[dict[int, Handler]] = {
     21: topics.delete_records,
     22: produce.init_producer_id,
     23: offsets.offset_for_leader_epoch,
+    29: acls.describe_acls,
+    30: acls.create_acls,
+    31: acls.delete_acls,
     32: configs.describe_configs,
     33: configs.alter_configs,
     35: cluster.describe_log_dirs,
