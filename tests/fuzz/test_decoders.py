@@ -33,7 +33,7 @@ from isthmus.log.journal import Journal
 from isthmus.log.recovery import open_journal
 from isthmus.log.storage import MemoryStorage, read_all
 from isthmus.record import Record, StoredRecord
-from support import http_corpus, logins, native_corpus
+from support import http_corpus, kafka_corpus, logins, native_corpus
 from support.stores import BATCH, make_store, partition_id
 
 SECONDS: Final = float(os.environ.get("ISTHMUS_FUZZ_SECONDS", "60"))
@@ -262,6 +262,9 @@ TARGETS: Final = [
         native_corpus.FuzzedBroker().meet,
         memory_free=64 * MIB,
     ),
+    Target("Kafka requests", kafka_corpus.FRAMES, kafka_corpus.read),
+    Target("Kafka frames", kafka_corpus.SESSIONS, kafka_corpus.split),
+    Target("Kafka door", kafka_corpus.SESSIONS, kafka_corpus.FuzzedDoor().meet, memory_free=64 * MIB),
     Target("recovery", [SEGMENTS[0][1][:20_000]], recover, memory_free=64 * MIB),
 ]
 

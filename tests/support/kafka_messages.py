@@ -9,28 +9,36 @@ from isthmus.protocols.kafka.schema import Field, Layout
 BITS = {"i8": 8, "i16": 16, "u16": 16, "i32": 32, "u32": 32, "i64": 64}
 
 
-def build(layout: Layout, version: int, rng: random.Random) -> Any:  # noqa: ANN401 - some struct of messages.py
-    """A message with random content in all that the version has."""
-    return _struct(layout.name, layout.fields, version, rng)
+CODES = (-1, 0, 1, 3, 35, 87, 100)
+"""Error codes that everybody knows."""
 
 
-def _struct(name: str, fields: tuple[Field, ...], version: int, rng: random.Random) -> object:
-    given = {field.name: _field(field, version, rng) for field in fields if field.within(version)}
+def build(layout: Layout, version: int, rng: random.Random, *, tame: bool = False) -> Any:  # noqa: ANN401 - some struct of messages.py
+    """A message with random content in all that the version has; `tame`: error codes and times are such."""
+    return _struct(layout.name, layout.fields, version, rng, tame=tame)
+
+
+def _struct(name: str, fields: tuple[Field, ...], version: int, rng: random.Random, *, tame: bool) -> object:
+    given = {field.name: _field(field, version, rng, tame=tame) for field in fields if field.within(version)}
     return getattr(messages, name)(**given)
 
 
-def _field(field: Field, version: int, rng: random.Random) -> object:
+def _field(field: Field, version: int, rng: random.Random, *, tame: bool) -> object:
     if field.nullable(version) and rng.random() < 0.2:
         return None
     if field.is_array:
-        return tuple(_one(field, version, rng) for _ in range(rng.choice([0, 1, 2, 3])))
-    return _one(field, version, rng)
+        return tuple(_one(field, version, rng, tame=tame) for _ in range(rng.choice([0, 1, 2, 3])))
+    return _one(field, version, rng, tame=tame)
 
 
-def _one(field: Field, version: int, rng: random.Random) -> object:
+def _one(field: Field, version: int, rng: random.Random, *, tame: bool) -> object:
+    if tame and field.name.endswith("error_code"):
+        return rng.choice(CODES)
+    if tame and ("timestamp" in field.name or field.name.endswith("_ms")):
+        return rng.getrandbits(31)
     match field.type:
         case "struct":
-            return _struct(field.class_name, field.fields, version, rng)
+            return _struct(field.class_name, field.fields, version, rng, tame=tame)
         case "b":
             return rng.random() < 0.5
         case "f64":

@@ -64,13 +64,7 @@ class Appending(Protocol):
     """What a partition asks of a unit."""
 
     def records(
-        self,
-        partitions: "Sequence[Partition]",
-        batch: bytes,
-        *,
-        attributes: bool = False,
-        principal: int = 0,
-        header: batches.BatchHeader | None = None,
+        self, partitions: "Sequence[Partition]", batch: bytes, *, attributes: bool = False, principal: int = 0
     ) -> None:
         """Add one batch that stands in every one of the partitions."""
 
@@ -149,15 +143,7 @@ class Partition:
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
-    def append(
-        self,
-        unit: Appending,
-        batch: bytes,
-        *,
-        attributes: bool = False,
-        principal: int = 0,
-        header: batches.BatchHeader | None = None,
-    ) -> None:
+    def append(self, unit: Appending, batch: bytes, *, attributes: bool = False, principal: int = 0) -> None:
         """Add a batch to a unit; its offsets are fixed when the unit is submitted.
 
         Args:
@@ -165,9 +151,8 @@ class Partition:
             batch: a valid record batch v2; base offset and epoch are patched.
             attributes: some record carries queue attributes (headers `isthmus-...`).
             principal: who publishes.
-            header: the batch's, where it is known.
         """
-        unit.records((self,), batch, attributes=attributes, principal=principal, header=header)
+        unit.records((self,), batch, attributes=attributes, principal=principal)
 
     def reserve(self, count: int) -> int:
         """Give out the next `count` offsets; called by the unit at submit."""

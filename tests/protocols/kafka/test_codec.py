@@ -33,7 +33,16 @@ def test_the_answer_about_versions_has_a_header_that_everybody_can_read() -> Non
     assert codec.response_header(3, 8, 7) == b"\x00\x00\x00\x07"
 
 
-@pytest.mark.parametrize("frame", [b"", b"\x00\x12\x00\x03", b"\x00\x12\x00\x00\x00\x00\x00\x01\x00\x09ab"])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\x00\x12\x00\x03",
+        b"\x00\x12\x00\x00\x00\x00\x00\x01\x00\x09ab",
+        API_VERSIONS_3[:17],
+        API_VERSIONS_3[:17] + b"\x01",
+    ],
+)
 def test_what_is_no_header_is_refused(frame: bytes) -> None:
     with pytest.raises(MalformedMessage):
         codec.decode_header(frame)

@@ -63,7 +63,10 @@ def decode_header(frame: bytes) -> RequestHeader:
         at += size
     layout = requests().get(api_key)
     if layout is not None and layout.is_flexible(version) and _known(layout, version):
-        at = skip_tags(frame, at, len(frame))
+        try:
+            at = skip_tags(frame, at, len(frame))
+        except IndexError as error:
+            raise MalformedMessage("a header ends in the middle of its tagged fields") from error
     return RequestHeader(api_key, version, correlation, client, at)
 
 
