@@ -416,7 +416,8 @@ KAFKA_SMALL_FRAME_BYTES_MAX: Final = 2 * MIB
 
 KAFKA_OWED_MAX: Final = 1_024
 KAFKA_OWED_BYTES_MAX: Final = 32 * MIB
-"""Requests of a connection, and their bytes, that are begun and not answered; above it the next ones wait."""
+"""Requests of a connection that are begun and whose answers have not left, and their bytes, with those that fetches may
+bring; above it the next ones wait."""
 
 FETCH_WAIT_MS_MAX: Final = 300_000
 """How long a fetch may wait for something to come, whatever it asks for."""

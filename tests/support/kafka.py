@@ -73,8 +73,9 @@ class KafkaPeer:
 class KafkaServer:
     """A broker with a Kafka listener."""
 
-    def __init__(self, broker: Broker, host: str, port: int) -> None:
+    def __init__(self, broker: Broker, server: Server, host: str, port: int) -> None:
         self.broker = broker
+        self.server = server
         self.host = host
         self.port = port
         self.peers: list[KafkaPeer] = []
@@ -100,7 +101,7 @@ async def kafka_server(
     await broker.open()
     server = Server(broker, settings or Settings(kafka="0"))
     (listening,) = await server.start(unix=False)
-    here = KafkaServer(broker, listening.host or "", listening.port or 0)
+    here = KafkaServer(broker, server, listening.host or "", listening.port or 0)
     try:
         yield here
     finally:

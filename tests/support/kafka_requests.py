@@ -1,6 +1,7 @@
 """Requests of the data path as tests want them: one topic, one partition, the rest as clients mostly say it."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from isthmus.definition import TopicConfig, TopicDefinition
@@ -77,3 +78,14 @@ async def fill(peer: KafkaPeer, *data: bytes, name: str = "t", partition: int = 
         assert row.error_code == 0
         found.append(row.base_offset)
     return found
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let the others run until something is so."""
+    while not is_so():  # noqa: ASYNC110 - what others do is looked at
+        await asyncio.sleep(0.001)
+
+
+async def until_waiting(server: KafkaServer, count: int = 1) -> None:
+    """Let the server come to where so many readers wait for records."""
+    await until(lambda: server.broker.polls.waiting >= count)

@@ -92,3 +92,14 @@ def test_behind_an_answer_that_never_comes_nothing_leaves() -> None:
     first.dropped = True
 
     assert (before, answers.is_over, answers.take()) == (False, True, [])
+
+
+def test_a_limit_lets_out_whole_answers_and_always_one() -> None:
+    answers = Answers()
+    for _ in range(4):
+        answers.expect(HEADER, 10).answer([b"x" * 96])
+
+    first, rest = answers.take(101), answers.take()
+
+    assert (len(b"".join(first)), len(b"".join(rest))) == (2 * 104, 2 * 104)
+    assert (answers.has_more, answers.owed_bytes) == (False, 0)

@@ -126,10 +126,11 @@ class Requests:
 class Slot:
     """The place of one answer among those of a connection.
 
-    `size_bytes` is what its request had; `dropped` says that there will never be one, so that none behind it can leave.
+    `size_bytes` is what its request had, and what its answer may have where that is much; `dropped` says that there
+    will never be one, so that none behind it can leave.
     """
 
-    __slots__ = ("done", "dropped", "header", "parts", "size_bytes")
+    __slots__ = ("answer_bytes", "done", "dropped", "header", "parts", "size_bytes")
 
     def __init__(self, header: RequestHeader, size_bytes: int) -> None:
         self.header = header
@@ -137,6 +138,7 @@ class Slot:
         self.done = False
         self.dropped = False
         self.parts: list[bytes] = []
+        self.answer_bytes = 0
 
     def answer(self, parts: list[bytes]) -> None:
         """This is the answer, without its length and its header."""
@@ -145,7 +147,9 @@ class Slot:
 
     def raw(self, parts: list[bytes]) -> None:
         """This is the answer, with its header but without its length."""
-        self.parts = [_SIZE.pack(sum(map(len, parts))), *parts]
+        size = sum(map(len, parts))
+        self.parts = [_SIZE.pack(size), *parts]
+        self.answer_bytes = size
         self.done = True
 
     def nothing(self) -> None:
@@ -182,11 +186,18 @@ class Answers:
         self.owed_bytes += size_bytes
         return slot
 
-    def take(self) -> list[bytes]:
-        """What can be sent now."""
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._slots) and self._slots[0].done
+
+    def take(self, limit_bytes: int | None = None) -> list[bytes]:
+        """What can be sent now: answers until they reach the limit, so that at least one leaves whole."""
         parts: list[bytes] = []
-        while self._slots and self._slots[0].done:
+        taken_bytes = 0
+        while self._slots and self._slots[0].done and (limit_bytes is None or taken_bytes < limit_bytes):
             slot = self._slots.popleft()
             self.owed_bytes -= slot.size_bytes
+            taken_bytes += slot.answer_bytes
             parts += slot.parts
         return parts

@@ -21,6 +21,8 @@ from isthmus.broker.broker import Broker
 from isthmus.clock import Timer
 from isthmus.errors import IsthmusError, ProtocolError, RequestError
 from isthmus.limits import (
+    EGRESS_BYTES_HIGH,
+    FETCH_BYTES_MAX,
     KAFKA_FRAME_BYTES_MAX,
     KAFKA_OWED_BYTES_MAX,
     KAFKA_OWED_MAX,
@@ -44,6 +46,7 @@ from isthmus.protocols.sniff import foreign
 logger = logging.getLogger("isthmus.kafka")
 
 PRODUCE: Final = 0
+FETCH: Final = 1
 API_VERSIONS: Final = 18
 KEYS: Final = tuple(sorted({*HANDLERS, HANDSHAKE, AUTHENTICATE, API_VERSIONS}))
 """The APIs that are served."""
@@ -110,7 +113,14 @@ class KafkaDoor:
     def data_to_send(self) -> list[bytes]:
         """See `Door`."""
         raw, self._raw = self._raw, []
-        return raw + self._answers.take()
+        was_held = self._is_owed_too_much()
+        # A peer that does not read gets no more at once than makes it congested; the rest waits here, and is owed.
+        answers = self._answers.take(None if self._ending or self._failed else EGRESS_BYTES_HIGH)
+        if self._answers.has_more:
+            self._line.flush()
+        if was_held and not self._is_owed_too_much():
+            self._line.wake()
+        return raw + answers
 
     def resumed(self) -> None:
         """Nothing is pushed that was not asked for, so nothing was held back."""
@@ -144,8 +154,7 @@ class KafkaDoor:
         return None if spoken is None else f"it speaks {spoken}, and this port speaks Kafka"
 
     def _is_held(self) -> bool:
-        answers = self._answers
-        if answers.owed >= KAFKA_OWED_MAX or answers.owed_bytes >= KAFKA_OWED_BYTES_MAX:
+        if self._is_owed_too_much():
             return True
         if self._session is None or not self._is_full(self._session):
             return False
@@ -181,7 +190,11 @@ class KafkaDoor:
             self._other_version(header, len(frame))
             return
         request = codec.decode_request(key, version, frame, header.body_at)
-        slot = self._answers.expect(header, len(frame))
+        size = len(frame)
+        if key == FETCH:
+            # What it reads is kept until the answers before it have left.
+            size += min(max(request.max_bytes, 0), FETCH_BYTES_MAX)
+        slot = self._answers.expect(header, size)
         match key:
             case 17:
                 self._finish(slot, self._login.handshake(request, version))
@@ -248,14 +261,11 @@ class KafkaDoor:
         """This is what a request came to."""
         if self._gone:
             return
-        held = self._is_owed_too_much()
         if answer is None:
             slot.nothing()
         else:
             slot.answer(codec.encode_response_parts(slot.header.api_key, slot.header.api_version, answer))
         self._line.flush()
-        if held:
-            self._line.wake()
         if self._ending:
             self._leave_when_done()
 
