@@ -95,7 +95,7 @@ class TestConnecting:
             assert [each.done() for each in sent] == [True, True, True, False]
 
     async def test_engines_of_later_versions_are_refused_at_the_start(self) -> None:
-        with pytest.raises(Unsupported, match="kafka"):
+        with pytest.raises(Unsupported, match="amqp"):
             await connect("amqp://127.0.0.1:5672").start()
 
     async def test_a_directory_keeps_what_was_published(self, tmp_path: Path) -> None:
