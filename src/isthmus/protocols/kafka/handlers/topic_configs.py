@@ -59,6 +59,7 @@ def _limit(limit: int | None) -> str:
 
 _ONE_FILE: Final = "all topics share one journal; the segment size is an option of the store"
 _ONE_NODE: Final = "there is one node, and what is acknowledged is on its disk"
+_NO_TIMER: Final = "nothing is flushed by time; flush.messages says how durable a topic is"
 _LEVEL: Final = "codecs are used at the levels that their libraries think right"
 
 SETTINGS: Final = (
@@ -166,9 +167,9 @@ SETTINGS: Final = (
         least=0,
     ),
     # ---- these are kept to be reported
-    Setting(name="compression.gzip.level", kind=INT, default="-1", why=_LEVEL),
-    Setting(name="compression.lz4.level", kind=INT, default="9", why=_LEVEL),
-    Setting(name="compression.zstd.level", kind=INT, default="3", why=_LEVEL, least=-131_072),
+    Setting(name="compression.gzip.level", kind=INT, default="-1", why=_LEVEL, most=9),
+    Setting(name="compression.lz4.level", kind=INT, default="9", why=_LEVEL, least=1, most=17),
+    Setting(name="compression.zstd.level", kind=INT, default="3", why=_LEVEL, least=-131_072, most=22),
     Setting(name="segment.bytes", kind=INT, default="1073741824", why=_ONE_FILE, least=1),
     Setting(name="segment.ms", kind=LONG, default=str(RETENTION_MS), why=_ONE_FILE, least=1),
     Setting(name="segment.jitter.ms", kind=LONG, default="0", why=_ONE_FILE, least=0),
@@ -176,7 +177,7 @@ SETTINGS: Final = (
     Setting(name="index.interval.bytes", kind=INT, default="4096", why=_ONE_FILE, least=0),
     Setting(name="file.delete.delay.ms", kind=LONG, default="60000", why=_ONE_FILE, least=0),
     Setting(name="preallocate", kind=BOOLEAN, default="false", why=_ONE_FILE, words=("true", "false")),
-    Setting(name="flush.ms", kind=LONG, default=str(FOREVER), why="see flush.messages", least=0),
+    Setting(name="flush.ms", kind=LONG, default=str(FOREVER), why=_NO_TIMER, least=0),
     Setting(name="min.insync.replicas", kind=INT, default="1", why=_ONE_NODE, least=1),
     Setting(name="unclean.leader.election.enable", kind=BOOLEAN, default="false", why=_ONE_NODE,
             words=("true", "false")),
