@@ -478,7 +478,7 @@ class Broker:
         header = self.check_batch(session, topic, partition, batch)
         place = topic.partitions[partition]
         if not self.lanes.busy(place.id) and not foreign.must_be_opened(topic.set.config, header):
-            return self._append_checked(session, topic, place, batch)
+            return self._append_checked(session, topic, place, batch, header)
         size = len(batch)
         session.credit.take(size)
 
@@ -486,15 +486,15 @@ class Broker:
             place.id,
             lambda: foreign.opened(topic, batch, self.clock.now_ms()),
             lambda: session.credit.give(size),
-            lambda made: self._append_checked(session, topic, place, made),
+            lambda made: self._append_checked(session, topic, place, made, batches.header(made)),
         )
 
     def _append_checked(
-        self, session: Session, topic: Topic, place: Partition, batch: bytes
+        self, session: Session, topic: Topic, place: Partition, batch: bytes, header: batches.BatchHeader
     ) -> Pending[list[Appended]]:
         if topic.set.config.timestamps == "append":
             batch = batches.stamped(batch, self.clock.now_ms())
-        header = batches.header(batch)
+            header = batches.header(batch)
         key = (place.id, header.producer_id, header.producer_epoch, header.base_sequence)
         if header.producer_id >= 0:
             known = place.find_producer(header)
@@ -504,9 +504,11 @@ class Broker:
                 return self._flying.get(key) or settled([first])
         unit = self.journal.unit()
         share = Share(topic, place, None, header.count, batch, contains(batch, publishing.PREFIX))
-        place.append(unit, batch, attributes=share.attributes, principal=session.principal_id)
-        if header.producer_id >= 0:
-            unit.step(None, lambda: place.remember_producer(header, place.next_offset), 0)
+        principal = session.principal_id
+        place.append(unit, batch, attributes=share.attributes, principal=principal, header=header)
+        if header.producer_id < 0:
+            return self._submit(session, unit, [share])
+        unit.step(None, lambda: place.remember_producer(header, place.next_offset), 0)
         pending = self._submit(session, unit, [share])
 
         def landed(_: Pending[list[Appended]]) -> None:

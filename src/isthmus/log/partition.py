@@ -64,7 +64,13 @@ class Appending(Protocol):
     """What a partition asks of a unit."""
 
     def records(
-        self, partitions: "Sequence[Partition]", batch: bytes, *, attributes: bool = False, principal: int = 0
+        self,
+        partitions: "Sequence[Partition]",
+        batch: bytes,
+        *,
+        attributes: bool = False,
+        principal: int = 0,
+        header: batches.BatchHeader | None = None,
     ) -> None:
         """Add one batch that stands in every one of the partitions."""
 
@@ -143,7 +149,15 @@ class Partition:
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
-    def append(self, unit: Appending, batch: bytes, *, attributes: bool = False, principal: int = 0) -> None:
+    def append(
+        self,
+        unit: Appending,
+        batch: bytes,
+        *,
+        attributes: bool = False,
+        principal: int = 0,
+        header: batches.BatchHeader | None = None,
+    ) -> None:
         """Add a batch to a unit; its offsets are fixed when the unit is submitted.
 
         Args:
@@ -151,8 +165,9 @@ class Partition:
             batch: a valid record batch v2; base offset and epoch are patched.
             attributes: some record carries queue attributes (headers `isthmus-...`).
             principal: who publishes.
+            header: the batch's, where it is known.
         """
-        unit.records((self,), batch, attributes=attributes, principal=principal)
+        unit.records((self,), batch, attributes=attributes, principal=principal, header=header)
 
     def reserve(self, count: int) -> int:
         """Give out the next `count` offsets; called by the unit at submit."""

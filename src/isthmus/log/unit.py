@@ -42,10 +42,18 @@ class _Records:
 
     __slots__ = ("bases", "batch", "flags", "header", "partitions", "principal")
 
-    def __init__(self, partitions: Sequence[Partition], batch: bytes, *, attributes: bool, principal: int) -> None:
+    def __init__(
+        self,
+        partitions: Sequence[Partition],
+        batch: bytes,
+        header: batches.BatchHeader,
+        *,
+        attributes: bool,
+        principal: int,
+    ) -> None:
         self.partitions = partitions
         self.batch = batch
-        self.header = batches.header(batch)
+        self.header = header
         self.flags = (self.header.attributes >> _MARKS_TO_FLAGS & _MARKS) | (form.ENTRY_ATTRIBUTES if attributes else 0)
         self.principal = principal
         self.bases: list[int] = []
@@ -103,9 +111,22 @@ class Unit:
         return bool(self._records or self._facts or self._steps)
 
     def records(
-        self, partitions: Sequence[Partition], batch: bytes, *, attributes: bool = False, principal: int = 0
+        self,
+        partitions: Sequence[Partition],
+        batch: bytes,
+        *,
+        attributes: bool = False,
+        principal: int = 0,
+        header: batches.BatchHeader | None = None,
     ) -> None:
         """Add one batch that stands in every one of the partitions (fan-out when there are several).
+
+        Args:
+            partitions: at least one.
+            batch: a valid record batch v2.
+            attributes: some record carries queue attributes.
+            principal: who publishes.
+            header: the batch's, where it is known.
 
         Raises:
             InvalidBatch: the bytes are not one record batch.
@@ -113,7 +134,8 @@ class Unit:
         """
         if len(partitions) > PLACEMENTS_MAX:
             raise UnitTooLarge(len(partitions), PLACEMENTS_MAX, "partitions of one batch")
-        self._records.append(_Records(partitions, batch, attributes=attributes, principal=principal))
+        head = batches.header(batch) if header is None else header
+        self._records.append(_Records(partitions, batch, head, attributes=attributes, principal=principal))
         length = form.entry_length(len(partitions), len(batch))
         self.size += length
         self._record_bytes += length
