@@ -43,8 +43,6 @@ NO_TEST_FILE: Final = {
     "protocols.kafka.handlers.allowed": "its tests come with those of real clients",
     "protocols.kafka.handlers.cluster": "its tests come with those of real clients",
     "protocols.kafka.handlers.configs": "its tests come with those of real clients",
-    "protocols.kafka.handlers.metadata": "its tests come with those of real clients",
-    "protocols.kafka.handlers.offsets": "its tests come with those of real clients",
     "protocols.kafka.handlers.topic_configs": "its tests come with those of real clients",
     "protocols.kafka.handlers.topics": "its tests come with those of real clients",
     "protocols.kafka.layouts": "data only; the tests of the schema and the codec read all of it",
