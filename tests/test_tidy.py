@@ -32,6 +32,7 @@ NO_TEST_FILE: Final = {
     "limits": "numbers only; each is tested where it is enforced",
     "definition": "data only; the catalogue's and the facts' tests make definitions",
     "engines.kafka.admin": "the suite of all engines runs it, tests/engines/test_suite.py",
+    "engines.kafka.commits": "the suite of all engines runs it, tests/engines/test_suite.py",
     "engines.kafka.catalog": "the suite of all engines runs it, tests/engines/test_suite.py",
     "engines.kafka.engine": "the suite of all engines runs it, tests/engines/test_suite.py",
     "engines.kafka.feed": "the suite of all engines runs it, tests/engines/test_suite.py",

@@ -19,20 +19,19 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 from msgspec import Struct
 
 from isthmus.broker import redrive
 from isthmus.clock import Clock, Timer, wait_own
 from isthmus.engines.base import Received, Start
 from isthmus.engines.kafka import marks, progress
+from isthmus.engines.kafka.commits import Commits
 from isthmus.engines.kafka.feed import AHEAD_RECORDS, POLL_S, Feed, Piece, Place
 from isthmus.engines.kafka.link import ANSWER_S, Link
 from isthmus.engines.kafka.lot import Lot
 from isthmus.engines.kafka.reader import offsets_of
-from isthmus.engines.kafka.records import raised
 from isthmus.errors import (
-    Closed,
     EngineError,
     InvalidArgument,
     IsthmusError,
@@ -100,7 +99,7 @@ class GroupSource:
         self._lots: dict[Place, Lot] = {}
         self._order: list[Place] = []
         self._latest: dict[Place, int] = {}
-        self._committing = asyncio.Lock()
+        self._commits = Commits(link, self._feed, terms.group, self._lots)
         self._joined: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._grown: asyncio.Future[object] | None = None
         self._leaving: list[tuple[list[Place], Future[None]]] = []
@@ -206,7 +205,7 @@ class GroupSource:
 
     async def _declare(self) -> None:
         """The group reads from here on: positions that are committed count, for tools and for who comes later."""
-        await self._commit()
+        await self._commits.commit()
         _finish(self._joined)
         self._wake()
 
@@ -277,9 +276,9 @@ class GroupSource:
                     self._order.append(place)
                     self._hold()
                     return found
-            if lot.stated < lot.changes and not self._committing.locked():
+            if lot.stated < lot.changes and not self._commits.busy:
                 # What was passed over is done too.
-                self._spawn(self._commit())
+                self._spawn(self._commits.commit())
         self._hold()
         return []
 
@@ -470,37 +469,10 @@ class GroupSource:
 
     async def _committed(self, waiting: Sequence[tuple[Lot, int]]) -> None:
         """Wait until these changes are committed. Raises StaleGeneration: the partition is somebody else's by now."""
-        await self._commit()
+        await self._commits.commit()
         self._changed()
         if any(lot.stated < changes for lot, changes in waiting):
             raise StaleGeneration(self.terms.group, -1, -1)
-
-    async def _commit(self) -> None:
-        """State all that has changed, by one call for all who wait."""
-        async with self._committing:
-            while lots := [lot for lot in self._lots.values() if lot.stated < lot.changes]:
-                changes = [lot.changes for lot in lots]
-                places = [_place_of(lot) for lot in lots]
-                if not await self._commit_once(places):
-                    await self._link.pause()
-                    continue
-                for lot, stated in zip(lots, changes, strict=True):
-                    lot.stated = stated
-
-    async def _commit_once(self, places: list[TopicPartition]) -> bool:
-        """Commit; False when the group rebalances and it has to be tried again."""
-        try:
-            rows = await self._feed.call(partial(_commit_now, places))
-        except Closed as error:
-            raise UnknownMember(self.terms.group, "") from error
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.REBALANCE_IN_PROGRESS:
-                return False
-            raise raised(error, self.terms.group) from error
-        refused = [row.error for row in rows if row.error is not None]
-        if refused:
-            raise raised(KafkaException(refused[0]), self.terms.group)
-        return True
 
     def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
         """Do it beside; what goes wrong with it is for whoever receives next."""
@@ -517,18 +489,6 @@ class GroupSource:
                 self._fail(error)
         elif error is not None:
             raise error
-
-
-def _commit_now(places: list[TopicPartition], consumer: Consumer) -> list[TopicPartition]:
-    """Runs in the feed's thread."""
-    # The stubs know only the call that does not wait.
-    commit: Callable[..., list[TopicPartition]] = consumer.commit
-    return commit(offsets=places, asynchronous=False)
-
-
-def _place_of(lot: Lot) -> TopicPartition:
-    state = lot.position.progress()
-    return TopicPartition(*lot.place, state.floor, progress.encode(state))
 
 
 def _finish(future: "asyncio.Future[object] | None") -> None:
