@@ -147,7 +147,8 @@ def describe_topic_partitions(call: Call) -> m.DescribeTopicPartitionsResponse:
     start = 0
     if asked.cursor is not None:
         names = [name for name in names if name >= asked.cursor.topic_name]
-        start = asked.cursor.partition_index if names and names[0] == asked.cursor.topic_name else 0
+        # Below 0 would count from the end, and a client would walk in circles.
+        start = max(0, asked.cursor.partition_index) if names and names[0] == asked.cursor.topic_name else 0
     left = max(1, min(asked.response_partition_limit, PAGE_PARTITIONS))
     found, cursor = [], None
     for name in names:
@@ -268,7 +269,7 @@ def _producers(call: Call, name: str, index: int) -> m.DescribeProducersResponse
         m.DescribeProducersResponseTopicPartitionActiveProducer(
             producer_id=producer,
             producer_epoch=epoch,
-            last_sequence=batches[-1][0] + batches[-1][2] - 1 if batches else -1,
+            last_sequence=batches[-1][1] if batches else -1,
             last_timestamp=-1,
             coordinator_epoch=-1,
             current_txn_start_offset=-1,

@@ -43,10 +43,17 @@ class Setting(Struct, frozen=True, kw_only=True):
     most: int = FOREVER
 
 
+BOTH: Final = "compact,delete"
+_UNBOUNDED: Final = ("cleanup.policy", BOTH)
+"""Kept of a topic that compacts and would delete, had it a bound: bounds that come later must act."""
+
+
 def _policy(config: TopicConfig) -> str:
     if not config.compact:
         return "delete"
-    return "compact" if config.age_ms is None and config.size_bytes is None else "compact,delete"
+    if config.age_ms is None and config.size_bytes is None and _UNBOUNDED not in config.kept:
+        return "compact"
+    return BOTH
 
 
 def _bound(bound: int | None) -> str:
@@ -248,7 +255,7 @@ def values_of(config: TopicConfig) -> dict[str, str]:
     kept = dict(config.kept)
     found = {}
     for setting in SETTINGS:
-        if setting.get is None or setting.name in kept:
+        if setting.get is None:
             found[setting.name] = kept.get(setting.name, setting.default)
         else:
             found[setting.name] = setting.get(config)
@@ -287,11 +294,16 @@ def _config_of(base: TopicConfig, values: Values) -> TopicConfig:
     meaningless = [setting.name for setting in SETTINGS if setting.get is None]
     if not deletes:
         meaningless += ["retention.ms", "retention.bytes"]
+    age_ms = _maximum(values["retention.ms"]) if deletes else None
+    size_bytes = _maximum(values["retention.bytes"]) if deletes else None
+    kept = [(name, values[name]) for name in meaningless if values[name] != BY_NAME[name].default]
+    if deletes and "compact" in policy and age_ms is None and size_bytes is None:
+        kept.append(_UNBOUNDED)
     return msgspec.structs.replace(
         base,
         compact="compact" in policy,
-        age_ms=_maximum(values["retention.ms"]) if deletes else None,
-        size_bytes=_maximum(values["retention.bytes"]) if deletes else None,
+        age_ms=age_ms,
+        size_bytes=size_bytes,
         record_bytes_max=int(values["max.message.bytes"]),
         level="fsync" if values["flush.messages"] == "1" else "written",
         compact_lag_ms=int(values["min.compaction.lag.ms"]),
@@ -302,7 +314,7 @@ def _config_of(base: TopicConfig, values: Values) -> TopicConfig:
         timestamp_before_ms=_bounded(values["message.timestamp.before.max.ms"]),
         timestamp_after_ms=_bounded(values["message.timestamp.after.max.ms"]),
         compression=_codec(values["compression.type"]),
-        kept=tuple((name, values[name]) for name in meaningless if values[name] != BY_NAME[name].default),
+        kept=tuple(kept),
     )
 
 

@@ -166,6 +166,8 @@ async def _delete(call: Call, name: str | None, topic_id: bytes) -> m.DeleteTopi
     def answer(code: Code, message: str | None = None) -> m.DeleteTopicsResponseResponse:
         return m.DeleteTopicsResponseResponse(name=name, topic_id=topic_id, error_code=code, error_message=message)
 
+    if name is not None and any(topic_id):
+        return answer(Code.INVALID_REQUEST, "give either the name of a topic or its id")
     if name is None:
         topic = call.topic_by_id(topic_id)
         if topic is None or not call.allows("describe", topic.name):
