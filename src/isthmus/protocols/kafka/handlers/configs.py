@@ -177,7 +177,7 @@ def node_settings(call: Call) -> Mapping[str, tuple[int, str, str]]:
 
 
 def list_config_resources(call: Call) -> m.ListConfigResourcesResponse:
-    """What has settings: topics and this node.
+    """What has settings: this node, and the topics that the caller may see.
 
     Spec: ListConfigResources (74).
     """
@@ -187,7 +187,8 @@ def list_config_resources(call: Call) -> m.ListConfigResourcesResponse:
     wanted = set(asked.resource_types) if call.version >= 1 else {CLIENT_METRICS}
     found = []
     if TOPIC in wanted or not wanted:
-        found += [(name, TOPIC) for namespace, name in call.broker.catalog.topic_names if namespace == call.namespace]
+        names = [name for namespace, name in call.broker.catalog.topic_names if namespace == call.namespace]
+        found += [(name, TOPIC) for name in names if call.allows("describe", name)]
     if BROKER in wanted or not wanted:
         found.append((str(call.node().id), BROKER))
     rows = [m.ListConfigResourcesResponseConfigResource(resource_name=name, resource_type=kind) for name, kind in found]
