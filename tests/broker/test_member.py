@@ -351,11 +351,11 @@ class TestCommits:
 
     async def test_offsets_without_a_record_are_settled_by_passing_over_them(self) -> None:
         async with world() as w:
-            topic = await w.topic()
+            await w.topic()
             await w.publish("a")
             whole = batches.encode([Record(b"x")] * 100, now_ms=0)
             sparse = batches.rebuild(whole, batches.decode(whole)[7:8])
-            await w.broker.append_batch(w.session, topic, 0, sparse)
+            await w.store(sparse)
             await w.publish("z")
             member = await w.join()
 
@@ -569,10 +569,10 @@ class TestWindow:
     async def test_a_gap_wider_than_the_window_is_crossed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(position.Position.__init__, "__defaults__", (10,))
         async with world() as w:
-            topic = await w.topic()
+            await w.topic()
             await w.publish("a:1", "b:1")
             whole = batches.encode([Record(b"x")] * 1_000, now_ms=0)
-            await w.broker.append_batch(w.session, topic, 0, batches.rebuild(whole, []))
+            await w.store(batches.rebuild(whole, []))
             await w.publish("z")
             member = await w.join()
             rows = await w.receive(member)
@@ -598,6 +598,14 @@ class TestRedriven:
             assert await w.drink(billing) == ["for all", "redriven", "for all too"]
             assert await w.drink(audit) == ["for all", "for all too"]
             assert w.progress("audit") == (3, (), ())
+
+    async def test_a_record_whose_headers_cannot_be_read_is_for_all_and_holds_nobody_up(self) -> None:
+        async with world() as w:
+            await w.topic()
+            await w.publish("odd", headers=b"\x04" + ONLY.encode() * 3)
+            await w.publish("next")
+
+            assert await w.drink(await w.join("audit")) == ["odd", "next"]
 
 
 class TestMembership:

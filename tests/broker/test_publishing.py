@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from isthmus.broker import publishing
 from isthmus.broker.catalog import Topic
@@ -213,6 +214,19 @@ class TestAttributes:
         batch = batches.encode([Record(b"1"), Record(b"2", headers=block), Record(b"3")], now_ms=NOW_MS)
 
         assert list(dedup_digests(batch, 100)) == [(digest("two"), 101)]
+
+    def test_headers_that_cannot_be_read_carry_no_id_and_the_others_theirs(self) -> None:
+        blocks = [b"\x04isthmus-dedup", encode_headers([("isthmus-dedup", b"two")])]
+        batch = batches.encode([Record(b"", headers=block) for block in blocks], now_ms=NOW_MS)
+
+        assert list(dedup_digests(batch, 0)) == [(digest("two"), 1)]
+
+    @pytest.mark.parametrize("attributes", [0, 1])
+    def test_records_that_cannot_be_read_carry_no_id(self, attributes: int) -> None:
+        head = batches.header(batches.encode([Record(b"x" * 40)], now_ms=NOW_MS))
+        garbage = batches._joined(replace(head, attributes=attributes), b"isthmus-dedup" * 4)
+
+        assert list(dedup_digests(garbage, 0)) == []
 
     @pytest.mark.parametrize("compression", ["none", "gzip"])
     def test_a_batch_without_ids_has_none(self, compression: str) -> None:

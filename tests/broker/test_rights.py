@@ -43,6 +43,10 @@ class Row(NamedTuple):
     needs: tuple[Need, ...] | None
 
 
+async def check_batch(w: World, session: Session) -> None:
+    w.broker.check_batch(session, w.find(), 0, encode([Record(b"x")], now_ms=0))
+
+
 async def add(w: World, session: Session) -> None:
     unit = w.broker.journal.unit()
     w.broker.add(session, unit, w.find(), [Record(b"x")])
@@ -96,6 +100,7 @@ ROWS: Final[dict[str, Row]] = {
     ),
     "publish": Row(lambda w, s: w.broker.publish(s, w.find(), [Record(b"x")]), (("publish", "orders"),)),
     "add": Row(add, (("publish", "orders"),)),
+    "check_batch": Row(check_batch, (("publish", "orders"),)),
     "append_batch": Row(
         lambda w, s: w.broker.append_batch(s, w.find(), 0, encode([Record(b"x")], now_ms=0)), (("publish", "orders"),)
     ),

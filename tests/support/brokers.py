@@ -107,6 +107,12 @@ class World:
         asked = records(*texts, headers=headers)
         return await self.broker.publish(self.session, self.find(to), asked, options, partition)
 
+    async def store(self, batch: bytes, to: str = "orders", partition: int = 0) -> None:
+        """Put a batch there as compaction may have left it, which no producer could."""
+        unit = self.broker.journal.unit()
+        self.find(to).partitions[partition].append(unit, batch)
+        await unit.submit()
+
     async def read(self, to: str = "orders", partition: int = 0, start: int = 0) -> list[tuple[int, str]]:
         """Offset and text of every record of a partition."""
         found: list[tuple[int, str]] = []

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from isthmus.broker.publishing import ONLY
-from isthmus.errors import OffsetOutOfRange
+from isthmus.errors import InvalidBatch, OffsetOutOfRange
 from isthmus.lenses.stream.position import Claim, Position
 from isthmus.limits import FETCH_BYTES_MAX
 from isthmus.log import batch as batches
@@ -97,7 +97,7 @@ class Owned:
         records = batches.decode(batch.data, from_offset=from_offset)
         if not batch.flags & form.ENTRY_ATTRIBUTES:
             return records
-        return [record for record in records if header_value(record.headers, ONLY) in (None, self._group)]
+        return [record for record in records if _only(record) in (None, self._group)]
 
     async def _read_again(self, claims: Sequence[Claim]) -> list[StoredRecord]:
         """The records of claims, each batch read once; what is no longer there is settled by that."""
@@ -139,3 +139,11 @@ class Owned:
             else:
                 self.position.skip(offset)
         return found
+
+
+def _only(record: StoredRecord) -> bytes | None:
+    """The one group that a record is for. Headers come from outside: those that cannot be read name none."""
+    try:
+        return header_value(record.headers, ONLY)
+    except InvalidBatch:
+        return None

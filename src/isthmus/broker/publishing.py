@@ -10,14 +10,14 @@ from typing import Final, NamedTuple
 from isthmus.broker.catalog import Topic
 from isthmus.broker.foreign import check_timestamp
 from isthmus.definition import TopicConfig
-from isthmus.errors import InvalidArgument, KeyRequired, RecordTooLarge, UnknownPartition
+from isthmus.errors import InvalidArgument, InvalidBatch, KeyRequired, RecordTooLarge, UnknownPartition
 from isthmus.limits import DEDUP_ID_BYTES_MAX, PLACEMENTS_MAX
 from isthmus.log import batch as batches
 from isthmus.log.dedup import digest
 from isthmus.log.headers import append_headers, header_value
 from isthmus.log.journal import Unit
 from isthmus.log.partition import Partition
-from isthmus.record import NO_HEADERS, Appended, Record
+from isthmus.record import NO_HEADERS, Appended, Record, StoredRecord
 
 PREFIX: Final = b"isthmus-"
 """What the name of a header begins with that means something to Isthmus."""
@@ -250,10 +250,24 @@ def fan_out(unit: Unit, publish: Publish, topics: Iterable[Topic], principal: in
 
 
 def dedup_digests(batch: bytes, base_offset: int) -> Iterator[tuple[bytes, int]]:
-    """Digest and offset of each record of a batch that carries a de-duplication id."""
+    """Digest and offset of each record of a batch that carries a de-duplication id.
+
+    The batch is durable, and a client may have built it with anything inside: what cannot be read carries no id.
+    """
     if batches.header(batch).compression == "none" and DEDUP.encode() not in batch:
         return
-    for record in batches.decode(batches.place(batch, base_offset, 0)):
-        value = header_value(record.headers, DEDUP)
+    try:
+        records = batches.decode(batches.place(batch, base_offset, 0))
+    except InvalidBatch:
+        return
+    for record in records:
+        value = _dedup_of(record)
         if value is not None:
             yield digest(value.decode(errors="replace")), record.offset
+
+
+def _dedup_of(record: StoredRecord) -> bytes | None:
+    try:
+        return header_value(record.headers, DEDUP)
+    except InvalidBatch:
+        return None

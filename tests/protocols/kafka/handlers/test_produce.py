@@ -7,6 +7,7 @@ import pytest
 from isthmus.clock import ManualClock
 from isthmus.log import batch as batches
 from isthmus.log.compression import CODECS
+from isthmus.log.storage import MemoryStorage
 from isthmus.protocols.kafka import messages as m
 from isthmus.protocols.kafka.errors import Code
 from isthmus.record import Record
@@ -271,6 +272,22 @@ async def test_if_a_later_batch_of_an_entry_is_refused_nothing_of_it_is_stored()
 
         assert await code_of(peer, a_batch(b"a") + damaged) is Code.CORRUPT_MESSAGE
         assert stored(server) == 0
+
+
+@pytest.mark.parametrize("inside", [b"\xff" * 80, b"isthmus-dedup" * 6, b"isthmus-due" * 8])
+@pytest.mark.parametrize("codec", range(5))
+async def test_whatever_is_inside_of_a_batch_the_store_goes_on_also_after_a_restart(inside: bytes, codec: int) -> None:
+    storage = MemoryStorage()
+    async with kafka_server(storage) as server:
+        peer = await with_topic(server)
+        batch = a_batch(b"x" * 200)
+
+        await peer.ask(PRODUCE, 9, produce(sealed(batch[:22] + bytes([codec]) + batch[23:61] + inside)))
+
+        assert await code_of(peer, a_batch(b"fine")) is Code.NONE
+    async with kafka_server(storage) as server:
+        peer = await server.connect()
+        assert await code_of(peer, a_batch(b"fine")) is Code.NONE
 
 
 async def test_zstd_needs_a_client_that_can_know_it() -> None:
