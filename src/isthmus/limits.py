@@ -419,6 +419,9 @@ KAFKA_OWED_BYTES_MAX: Final = 32 * MIB
 """Requests of a connection that are begun and whose answers have not left, and their bytes, with those that fetches may
 bring; above it the next ones wait."""
 
+KAFKA_TOLD_CHARS_MAX: Final = 1_000
+"""Characters of the text of an error: it quotes what a client sent, and old versions have room for 32 KiB."""
+
 FETCH_WAIT_MS_MAX: Final = 300_000
 """How long a fetch may wait for something to come, whatever it asks for."""
 

@@ -265,6 +265,7 @@ TARGETS: Final = [
     Target("Kafka requests", kafka_corpus.FRAMES, kafka_corpus.read),
     Target("Kafka frames", kafka_corpus.SESSIONS, kafka_corpus.split),
     Target("Kafka door", kafka_corpus.SESSIONS, kafka_corpus.FuzzedDoor().meet, memory_free=64 * MIB),
+    Target("Kafka handlers", [bytes(8), b"seed"], kafka_corpus.FuzzedDoor().meet_likely, memory_free=64 * MIB),
     Target("recovery", [SEGMENTS[0][1][:20_000]], recover, memory_free=64 * MIB),
 ]
 

@@ -16,15 +16,20 @@ from isthmus.protocols.door import Step
 from isthmus.protocols.kafka import codec, messages
 from isthmus.protocols.kafka.codec import RequestHeader
 from isthmus.protocols.kafka.connection import Requests
-from isthmus.protocols.kafka.handlers.service import KafkaService
+from isthmus.protocols.kafka.handlers import versions
+from isthmus.protocols.kafka.handlers.login import AUTHENTICATE
+from isthmus.protocols.kafka.handlers.service import KEYS, KafkaDoor, KafkaService
 from isthmus.protocols.kafka.schema import requests
 from isthmus.record import Record
-from support.kafka_messages import build
+from support.kafka_messages import Choice, build
 from support.native_corpus import SilentLine
 
 BATCH: Final = batch.encode([Record(b"value" * 5, b"k")] * 3, now_ms=1)
 MET_MAX: Final = 300
 """Connections that one broker meets: what they make stays in it."""
+
+LEAVING_TURNS_MAX: Final = 10_000
+"""Turns of the loop within which a door that is told to end has to be done, however slow the machine is."""
 
 FRAME_BYTES_MAX: Final = 1 << 20
 
@@ -79,6 +84,30 @@ SESSIONS: Final = [
 ]
 
 
+LIKELY: Final = Choice(
+    texts=(
+        *"t t t u g g m consumer range cluster retention.ms cleanup.policy compact 1000 -1 SCRAM-SHA-256 ..".split(),
+        "",
+        "a b",
+        "x" * 250,
+        "y" * 32_767,
+    ),
+    blobs=(b"", BATCH, BATCH, BATCH * 2, b"\x00\x00\x00\x01", bytes(70)),
+    numbers=(0, 0, 0, 1, 1, 2, 3, -1, -2, 5, 16, 100),
+)
+"""What requests have that go on with what others before them made."""
+
+
+def likely(rng: random.Random) -> bytes:
+    """Requests that can all be read, of any APIs that are served, about a few topics and groups."""
+    frames = []
+    for number in range(rng.randint(1, 25)):
+        key = rng.choice(KEYS)
+        version = rng.randint(*versions.served(key))
+        frames.append(request(key, version, build(requests()[key], version, rng, LIKELY), number))
+    return framed(*frames)
+
+
 def read(data: bytes) -> None:
     """Read the bytes as one request."""
     header = codec.decode_header(data)
@@ -109,19 +138,40 @@ class Unforeseen(logging.Handler):
             self.found = record.exc_info[1]
 
 
+async def _end(door: KafkaDoor, line: SilentLine) -> None:
+    """Let the door finish what runs. A failed login is answered late, and the clock stands still here."""
+    door.drain()
+    owed: list[RequestHeader] = []
+    for _ in range(LEAVING_TURNS_MAX):
+        owed = [each.header for each in door._answers._slots if not each.done and each.header.api_key != AUTHENTICATE]
+        if line.closed or not owed:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"answers are owed that nobody works at: {owed}")
+
+
 class FuzzedDoor:
     """A broker in memory at the end of every connection; made when it is needed, and now and then a new one."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._fail)
         self._service: KafkaService | None = None
         self._met = 0
         self._unforeseen = Unforeseen()
-        logging.getLogger("isthmus.kafka").addHandler(self._unforeseen)
 
     def meet(self, data: bytes) -> None:
         """One connection on which this comes, from its beginning to its end."""
-        self._loop.run_until_complete(self._meet(data))
+        log = logging.getLogger("isthmus.kafka")
+        log.addHandler(self._unforeseen)
+        try:
+            self._loop.run_until_complete(self._meet(data))
+        finally:
+            log.removeHandler(self._unforeseen)
+
+    def meet_likely(self, seed: bytes) -> None:
+        """One connection with requests that can be read; the bytes choose which."""
+        self.meet(likely(random.Random(seed)))
 
     async def _meet(self, data: bytes) -> None:
         self._met += 1
@@ -139,6 +189,8 @@ class FuzzedDoor:
             await asyncio.sleep(0)
         for _ in range(20):
             await asyncio.sleep(0)
+        if not line.closed:
+            await _end(door, line)
         whole = Requests(1 << 26)
         whole.receive(b"".join(door.data_to_send()))
         while whole.next() is not None:
@@ -151,9 +203,12 @@ class FuzzedDoor:
         if failed is not None:
             raise failed
 
+    def _fail(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What a callback raised, nobody else hears of."""
+        self._unforeseen.found = context.get("exception") or RuntimeError(context["message"])
+
     def close(self) -> None:
         """End the broker and its loop."""
         if self._service is not None:
             self._loop.run_until_complete(self._service.shared.broker.close())
         self._loop.close()
-        logging.getLogger("isthmus.kafka").removeHandler(self._unforeseen)

@@ -1,7 +1,8 @@
 """Random messages of Kafka's, for any layout and version."""
 
 import random
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from isthmus.protocols.kafka import messages
 from isthmus.protocols.kafka.schema import Field, Layout
@@ -13,32 +14,52 @@ CODES = (-1, 0, 1, 3, 35, 87, 100)
 """Error codes that everybody knows."""
 
 
-def build(layout: Layout, version: int, rng: random.Random, *, tame: bool = False) -> Any:  # noqa: ANN401 - some struct of messages.py
-    """A message with random content in all that the version has; `tame`: error codes and times are such."""
-    return _struct(layout.name, layout.fields, version, rng, tame=tame)
+class Choice(NamedTuple):
+    """What some fields of a message are taken from, where they are not to be anything: empty for anything."""
+
+    texts: Sequence[str] = ()
+    blobs: Sequence[bytes] = ()
+    numbers: Sequence[int] = ()
+    is_tame: bool = False
+    """Error codes and times are such."""
 
 
-def _struct(name: str, fields: tuple[Field, ...], version: int, rng: random.Random, *, tame: bool) -> object:
-    given = {field.name: _field(field, version, rng, tame=tame) for field in fields if field.within(version)}
+ANYTHING = Choice()
+TAME = Choice(is_tame=True)
+
+
+def build(layout: Layout, version: int, rng: random.Random, choice: Choice = ANYTHING) -> Any:  # noqa: ANN401 - some struct of messages.py
+    """A message with random content in all that the version has."""
+    return _struct(layout.name, layout.fields, version, rng, choice)
+
+
+def _struct(name: str, fields: tuple[Field, ...], version: int, rng: random.Random, choice: Choice) -> object:
+    given = {field.name: _field(field, version, rng, choice) for field in fields if field.within(version)}
     return getattr(messages, name)(**given)
 
 
-def _field(field: Field, version: int, rng: random.Random, *, tame: bool) -> object:
+def _field(field: Field, version: int, rng: random.Random, choice: Choice) -> object:
     if field.nullable(version) and rng.random() < 0.2:
         return None
     if field.is_array:
-        return tuple(_one(field, version, rng, tame=tame) for _ in range(rng.choice([0, 1, 2, 3])))
-    return _one(field, version, rng, tame=tame)
+        return tuple(_one(field, version, rng, choice) for _ in range(rng.choice([0, 1, 2, 3])))
+    return _one(field, version, rng, choice)
 
 
-def _one(field: Field, version: int, rng: random.Random, *, tame: bool) -> object:
-    if tame and field.name.endswith("error_code"):
+def _one(field: Field, version: int, rng: random.Random, choice: Choice) -> object:
+    if choice.is_tame and field.name.endswith("error_code"):
         return rng.choice(CODES)
-    if tame and ("timestamp" in field.name or field.name.endswith("_ms")):
+    if choice.is_tame and ("timestamp" in field.name or field.name.endswith("_ms")):
         return rng.getrandbits(31)
+    if field.type == "str" and choice.texts:
+        return rng.choice(choice.texts)
+    if field.type in ("bytes", "recs") and choice.blobs:
+        return rng.choice(choice.blobs)
+    if field.type in BITS and choice.numbers and rng.random() < 0.9:
+        return rng.choice(choice.numbers) & ((1 << (BITS[field.type] - 1)) - 1 if field.type[0] == "u" else -1)
     match field.type:
         case "struct":
-            return _struct(field.class_name, field.fields, version, rng, tame=tame)
+            return _struct(field.class_name, field.fields, version, rng, choice)
         case "b":
             return rng.random() < 0.5
         case "f64":

@@ -55,6 +55,7 @@ from support.kafka_requests import (
 )
 
 LENGTHS = [-1, -(2**31), 2**31 - 1, KAFKA_FRAME_BYTES_MAX + 1]
+CREATE_TOPICS = 19
 HELLO = m.ApiVersionsRequest("abuse", "1")
 
 
@@ -169,16 +170,40 @@ async def test_versions_that_are_not_served_close_and_are_named(said: pytest.Log
     assert "are served" in said.text
 
 
-_door = FuzzedDoor()
+@pytest.fixture(scope="module")
+def door() -> Iterator[FuzzedDoor]:
+    """One broker for all that is made up."""
+    made = FuzzedDoor()
+    yield made
+    made.close()
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(SESSIONS), st.integers(0, 400), st.integers(0, 8), st.binary(max_size=8))
+@given(data=st.sampled_from(SESSIONS), at=st.integers(0, 400), cut=st.integers(0, 8), piece=st.binary(max_size=8))
 def test_whatever_is_changed_in_what_clients_send_the_door_answers_or_closes(
-    data: bytes, at: int, cut: int, piece: bytes
+    door: FuzzedDoor, data: bytes, at: int, cut: int, piece: bytes
 ) -> None:
     with contextlib.suppress(ProtocolError):
-        _door.meet(data[:at] + piece + data[at + cut :])
+        door.meet(data[:at] + piece + data[at + cut :])
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.binary(min_size=4, max_size=8))
+def test_whatever_clients_ask_about_a_few_topics_and_groups_every_request_is_answered(
+    door: FuzzedDoor, seed: bytes
+) -> None:
+    door.meet_likely(seed)
+
+
+async def test_a_name_as_long_as_can_be_is_refused_in_every_version() -> None:
+    name = "x" * 32_767
+    async with kafka_server() as server, beside(server) as other:
+        for version in range(2, 8):
+            topic = m.CreateTopicsRequestTopic(name, 1, 1)
+
+            answer = await other.ask(CREATE_TOPICS, version, m.CreateTopicsRequest((topic,), timeout_ms=1_000))
+
+            assert answer.topics[0].error_code == Code.INVALID_TOPIC_EXCEPTION
 
 
 # ---- requests for what is not there ------------------------------------------------------------------------------

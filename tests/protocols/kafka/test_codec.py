@@ -2,6 +2,7 @@
 
 import pytest
 
+from isthmus.limits import KAFKA_TOLD_CHARS_MAX
 from isthmus.protocols.kafka import codec, messages
 from isthmus.protocols.kafka.codec import RequestHeader
 from isthmus.protocols.kafka.compiled import MalformedMessage
@@ -73,3 +74,12 @@ def test_batches_are_sent_in_pieces_that_are_never_joined() -> None:
     read = codec.decode_response(1, 11, b"".join(parts))
     assert read.responses[0].partitions[0].records == b"".join(pieces)
     assert codec.encode_response(1, 11, answer) == b"".join(parts)
+
+
+def test_the_text_of_an_error_is_cut_so_that_it_fits_whatever_was_sent() -> None:
+    row = messages.CreateTopicsResponseTopic(name="t", error_code=17, error_message="ü" * 100_000)
+
+    data = codec.encode_response(19, 4, messages.CreateTopicsResponse(topics=(row,)))
+
+    (read,) = codec.decode_response(19, 4, data).topics
+    assert read.error_message == "ü" * KAFKA_TOLD_CHARS_MAX

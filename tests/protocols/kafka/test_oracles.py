@@ -19,7 +19,7 @@ from kio.static.constants import EntityType
 
 from isthmus.protocols.kafka.compiled import decoder, encoder
 from isthmus.protocols.kafka.schema import Field, Layout, layouts
-from support.kafka_messages import build
+from support.kafka_messages import TAME, build
 
 with warnings.catch_warnings():
     # It reads its own files in a way that Python wants to be rid of.
@@ -151,7 +151,7 @@ def test_kafka_python_reads_and_writes_the_same() -> None:
 
 def messages(layout: Layout, version: int, rng: random.Random) -> Iterator[tuple[Any, bytes]]:
     for _ in range(EACH):
-        message = build(layout, version, rng, tame=True)
+        message = build(layout, version, rng, TAME)
         parts: list[bytes] = []
         encoder(layout.name, version)(message, parts)
         yield message, b"".join(parts)

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any, Final
 
 from isthmus.errors import ProtocolError
+from isthmus.limits import KAFKA_TOLD_CHARS_MAX
 from isthmus.protocols.kafka import messages
 from isthmus.protocols.kafka.schema import FIXED, Field, layouts
 
@@ -27,6 +28,9 @@ Encoder = Callable[[Any, list[bytes]], None]
 """Adds the pieces of a message to a list."""
 
 VARINT_BYTES_MAX: Final = 5
+
+TOLD: Final = "error_message"
+"""The one field that is cut when it is too long, so that what a client sent and is told of always fits an answer."""
 
 
 class MalformedMessage(ProtocolError):
@@ -386,7 +390,10 @@ def _write(
         source.add(f"else: add({value})")
     else:
         data = source.name("b")
-        source.add(f"{data} = {value}.encode()" if field.type == "str" else f"{data} = {value}")
+        if field.name == TOLD:
+            source.add(f"{data} = {value}[:{KAFKA_TOLD_CHARS_MAX}].encode()")
+        else:
+            source.add(f"{data} = {value}.encode()" if field.type == "str" else f"{data} = {value}")
         _write_length(source, field, f"len({data})", run, flexible=flexible)
         source.add(f"add({data})")
     if field.nullable(version):

@@ -190,3 +190,14 @@ async def test_the_cluster_keeps_its_name() -> None:
 
     assert len(names) == 1
     assert re.fullmatch(r"[\w-]{22}", names.pop() or "")
+
+
+async def test_a_topic_without_name_and_one_with_an_empty_one_are_told_apart() -> None:
+    async with kafka_server() as server:
+        peer = await server.connect()
+        asked = (m.MetadataRequestTopic(name=None), m.MetadataRequestTopic(name=""))
+
+        answer = await peer.ask(METADATA, 11, m.MetadataRequest(asked, allow_auto_topic_creation=True))
+
+        codes = [(row.name, row.error_code) for row in answer.topics]
+        assert codes == [("", Code.UNKNOWN_TOPIC_ID), ("", Code.INVALID_TOPIC_EXCEPTION)]

@@ -252,6 +252,23 @@ async def test_a_request_that_fails_in_its_own_time_closes_its_connection_alone(
         assert "ListGroups failed in an unforeseen way" in caplog.text
 
 
+async def test_an_answer_that_cannot_be_written_closes_instead_of_being_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: object) -> m.ListGroupsResponse:
+        return m.ListGroupsResponse(error_code=1 << 20)
+
+    async with kafka_server() as server:
+        peer, other = await server.connect(), await server.connect()
+        monkeypatch.setitem(HANDLERS, 16, broken)
+
+        peer.say(16, 4, m.ListGroupsRequest())
+
+        assert await peer.is_closed()
+        assert (await other.ask(METADATA, 9, NOTHING)).controller_id == 1
+        assert "an answer of ListGroups cannot be written in version 4" in caplog.text
+
+
 async def test_a_handler_that_refuses_at_once_in_an_unforeseen_way_closes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise LookupError("planted")

@@ -42,7 +42,7 @@ async def _after_making(call: Call, missing: list[str]) -> m.MetadataResponse:
     refused = {name: code for name in missing if (code := await _make(call, name)) is not None}
     rows = []
     for row in asked.topics or ():
-        code = refused.get(row.name or "")
+        code = None if row.name is None else refused.get(row.name)
         rows.append(_named(call, row) if code is None else _missing(row.name, code))
     return _answer(call, rows)
 

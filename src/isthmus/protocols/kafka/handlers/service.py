@@ -264,7 +264,15 @@ class KafkaDoor:
         if answer is None:
             slot.nothing()
         else:
-            slot.answer(codec.encode_response_parts(slot.header.api_key, slot.header.api_version, answer))
+            key, version = slot.header.api_key, slot.header.api_version
+            try:
+                parts = codec.encode_response_parts(key, version, answer)
+            except Exception:
+                # Nobody may wait for an answer that cannot be written (D1).
+                logger.exception("an answer of %s cannot be written in version %d", api_name(key), version)
+                self._close("its answer could not be written")
+                return
+            slot.answer(parts)
         self._line.flush()
         if self._ending:
             self._leave_when_done()
