@@ -164,6 +164,9 @@ LONG_POLLS_MAX: Final = 5_000
 PRODUCER_BATCHES_KEPT: Final = 5
 """Last batches remembered per idempotent producer and partition."""
 
+PRODUCERS_MAX: Final = 4_096
+"""Idempotent producers known per partition; above it the one that has been quiet for longest is forgotten."""
+
 # ---- groups ------------------------------------------------------------------------------------------------------
 
 DONE_WINDOW_MAX: Final = 10_000

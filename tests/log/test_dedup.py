@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.errors import OutOfOrderSequence, Overloaded, StaleProducer
-from isthmus.limits import DEDUP_IDS_MAX, PRODUCER_BATCHES_KEPT
+from isthmus.limits import DEDUP_IDS_MAX, PRODUCER_BATCHES_KEPT, PRODUCERS_MAX
 from isthmus.log.dedup import SEQUENCES, DedupHit, DedupWindow, ProducerTable, digest
 
 # ---- producers ---------------------------------------------------------------------------------------------------
@@ -93,6 +93,20 @@ def test_replaying_batches_from_any_earlier_one_changes_nothing(
 # ---- ids ---------------------------------------------------------------------------------------------------------
 
 A, B = digest("a"), digest("b")
+
+
+def test_of_too_many_producers_the_one_that_was_quiet_for_longest_is_forgotten_also_over_a_checkpoint() -> None:
+    table = ProducerTable()
+    for producer in range(PRODUCERS_MAX):
+        table.add(producer, 0, 0, 1, producer)
+    table.add(0, 0, 1, 1, PRODUCERS_MAX)
+
+    table = ProducerTable.restore(table.rows())
+    table.add(PRODUCERS_MAX, 0, 0, 1, PRODUCERS_MAX + 1)
+
+    assert len(table.rows()) == PRODUCERS_MAX
+    assert (table.find(0, 0, 1, 1), table.find(2, 0, 0, 1)) == (PRODUCERS_MAX, 2)
+    assert table.find(1, 0, 77, 1) is None  # it may begin anywhere
 
 
 def test_digests_are_sixteen_bytes_and_differ() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from isthmus.errors import OutOfOrderSequence, Overloaded, StaleProducer
-from isthmus.limits import DEDUP_IDS_MAX, PRODUCER_BATCHES_KEPT
+from isthmus.limits import DEDUP_IDS_MAX, PRODUCER_BATCHES_KEPT, PRODUCERS_MAX
 
 SEQUENCES: Final = 2**31
 """Sequence numbers wrap here (Kafka's int32 without sign)."""
@@ -35,12 +35,16 @@ class _Producer:
 
 
 class ProducerTable:
-    """The idempotent producers of one partition: id, epoch and the last five batches of each (KIP-98)."""
+    """The idempotent producers of one partition: id, epoch and the last five batches of each (KIP-98).
+
+    At most PRODUCERS_MAX are known: the one that has been quiet for longest is forgotten, and may begin anywhere when
+    it comes back.
+    """
 
     __slots__ = ("_producers",)
 
     def __init__(self) -> None:
-        self._producers: dict[int, _Producer] = {}
+        self._producers: OrderedDict[int, _Producer] = OrderedDict()
 
     def find(self, producer_id: int, epoch: int, base_sequence: int, count: int) -> int | None:
         """The base offset of the same batch if it was appended already; None when it is new and in order.
@@ -70,12 +74,15 @@ class ProducerTable:
         known = self._producers.get(producer_id)
         if known is None or epoch > known.epoch:
             known = self._producers[producer_id] = _Producer(epoch)
+            if len(self._producers) > PRODUCERS_MAX:
+                self._producers.popitem(last=False)
         row = ProducerBatch(base_sequence, (base_sequence + count - 1) % SEQUENCES, base_offset)
         if epoch == known.epoch and all(old.base_offset < base_offset for old in known.batches):
             known.batches.append(row)
+            self._producers.move_to_end(producer_id)
 
     def rows(self) -> tuple[tuple[int, int, tuple[tuple[int, int, int], ...]], ...]:
-        """For a checkpoint."""
+        """For a checkpoint, the quietest first."""
         return tuple((key, known.epoch, tuple(known.batches)) for key, known in self._producers.items())
 
     @classmethod
