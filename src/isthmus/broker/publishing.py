@@ -10,7 +10,14 @@ from typing import Final, NamedTuple
 from isthmus.broker.catalog import Topic
 from isthmus.broker.foreign import check_timestamp
 from isthmus.definition import TopicConfig
-from isthmus.errors import InvalidArgument, InvalidBatch, KeyRequired, RecordTooLarge, UnknownPartition
+from isthmus.errors import (
+    InvalidArgument,
+    InvalidBatch,
+    KeyRequired,
+    RecordTooLarge,
+    UnknownPartition,
+    UnsupportedCompression,
+)
 from isthmus.limits import DEDUP_ID_BYTES_MAX, PLACEMENTS_MAX
 from isthmus.log import batch as batches
 from isthmus.log.dedup import digest
@@ -258,7 +265,7 @@ def dedup_digests(batch: bytes, base_offset: int) -> Iterator[tuple[bytes, int]]
         return
     try:
         records = batches.decode(batches.place(batch, base_offset, 0))
-    except InvalidBatch:
+    except (InvalidBatch, UnsupportedCompression):
         return
     for record in records:
         value = _dedup_of(record)

@@ -61,6 +61,7 @@ GAP_OFFSETS_MAX: Final = 2**31
 """What one batch can own: its last offset delta has 31 bits."""
 
 _CODEC_BITS: Final = 0x07
+_ATTRIBUTES_LOW: Final = 22
 _LOG_APPEND_TIME: Final = 0x08
 _TRANSACTIONAL: Final = 0x10
 _CONTROL: Final = 0x20
@@ -268,6 +269,11 @@ def _joined(head: BatchHeader, block: bytes) -> bytes:
     except struct.error as error:
         raise InvalidArgument("batch header", f"a number does not fit its field: {error}") from error
     return b"".join((front, covered, block))
+
+
+def is_compressed(batch: bytes) -> bool:
+    """Whether a stored batch has a codec, without parsing its header."""
+    return bool(batch[_ATTRIBUTES_LOW] & _CODEC_BITS)
 
 
 def place(batch: bytes, base_offset: int, leader_epoch: int) -> bytes:

@@ -6,6 +6,7 @@ It reads and forgets; which offsets are wanted, and what becomes of them, is not
 import asyncio
 from bisect import bisect_left, bisect_right
 from operator import attrgetter
+from typing import Final
 
 from isthmus.limits import QUEUE_PAGE_BYTES, QUEUE_PAGES_MAX
 from isthmus.log import batch as batches
@@ -20,10 +21,15 @@ def size_of(record: StoredRecord) -> int:
     return len(record.value or b"") + len(record.key or b"") + len(record.headers)
 
 
+ATTRIBUTES: Final = 1
+"""Bit of an entry's flags: some record may carry queue attributes (docs/formats/journal.md)."""
+
+
 class Piece:
     """One stored batch, or a stretch without any: offsets `base` to `end`, exclusive; entry flags; its records.
 
-    `size` is what the records have in bytes, once they were asked for.
+    A compressed batch counts as one with queue attributes: a foreign producer's is not opened when it comes, so that
+    nobody knows. `size` is what the records have in bytes, once they were asked for.
     """
 
     __slots__ = ("_data", "_records", "base", "end", "flags", "size")
@@ -31,7 +37,7 @@ class Piece:
     def __init__(self, base: int, end: int, flags: int = 0, data: bytes = b"") -> None:
         self.base = base
         self.end = end
-        self.flags = flags
+        self.flags = flags | ATTRIBUTES if data and batches.is_compressed(data) else flags
         self.size = len(data)
         self._data = data
         self._records: list[StoredRecord] | None = None if data else []

@@ -13,7 +13,7 @@ from isthmus.errors import InvalidBatch
 from isthmus.lenses.queue.admission import Look, Seen
 from isthmus.lenses.queue.changes import Range
 from isthmus.lenses.queue.ledger import Ledger
-from isthmus.lenses.queue.pages import Pages, Piece, size_of
+from isthmus.lenses.queue.pages import ATTRIBUTES, Pages, Piece, size_of
 from isthmus.log.headers import header_value
 from isthmus.log.partition import Partition
 from isthmus.ranges import RangeSet
@@ -22,9 +22,6 @@ from isthmus.record import StoredRecord
 DUE: Final = "isthmus-due"
 EXPIRE: Final = "isthmus-expire"
 """Headers that say when a record may go out and when no more: milliseconds since 1970 UTC in decimal digits."""
-
-_ATTRIBUTES: Final = 1
-"""Bit of an entry's flags: some record carries queue attributes (docs/formats/journal.md)."""
 
 _DIGITS_MAX: Final = 15
 """Digits of a time; what has more is no time."""
@@ -161,10 +158,10 @@ class Part:
     def _admit(self, look: Look, piece: Piece) -> list[Range]:
         """Read what the ledger asks to read; returns the ranges in which no record is."""
         end = min(look.end, piece.end)
-        plain = not piece.flags or (not self.source.own and piece.flags == _ATTRIBUTES)
+        plain = not piece.flags or (not self.source.own and piece.flags == ATTRIBUTES)
         if plain and piece.size and not self.ledger.config.ordered:
             return self.ledger.admit(look.start, end, None)
-        attributes = self.source.own and bool(piece.flags & _ATTRIBUTES)
+        attributes = self.source.own and bool(piece.flags & ATTRIBUTES)
         seen = [_seen(record, attributes=attributes) for record in piece.records(look.start, end)]
         return self.ledger.admit(look.start, end, seen)
 
