@@ -30,6 +30,7 @@ SUBJECTS: Final = {
     "importing": "what `import isthmus` costs",
     "memory": "publishing unread events within a budget",
     "peers": "others, in the same run",
+    "serving": "a server: start, memory, and fairness between clients",
     "kafka": "librdkafka's client against Isthmus and Apache Kafka",
 }
 KINDS: Final = {"Row": Row, "Skip": Skip}
