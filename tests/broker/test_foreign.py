@@ -70,7 +70,7 @@ class TestWhatIsRefused:
             foreign.opened(topic, sent("a", at_ms=at_ms), NOW_MS)
         foreign.opened(stamping, sent("a", at_ms=5), NOW_MS)
 
-        assert not foreign.must_be_opened(stamping.set.config, batches.header(sent("a")))
+        assert not foreign.must_be_opened(stamping, batches.header(sent("a")))
 
     async def test_what_is_too_large_in_the_codec_of_the_topic(self) -> None:
         topic = await topic_of(compression="none", record_bytes_max=1_000)

@@ -468,8 +468,8 @@ class Broker:
         """Append a producer's batch, verbatim unless its topic asks for something else. Idempotent producers are known.
 
         The topic's limit of a record is that of a whole batch here, as in Kafka. Where the topic compacts, bounds
-        timestamps or has a codec of its own, the records are looked at off the loop, and the result may fail with
-        KeyRequired, InvalidTimestamp or UnsupportedCompression, and what else is raised here.
+        timestamps, is a queue's or has a codec of its own, the records are looked at off the loop, and the result may
+        fail with KeyRequired, InvalidTimestamp or UnsupportedCompression, and what else is raised here.
 
         Raises:
             InvalidBatch, OutOfOrderSequence, StaleProducer, UnknownPartition, RecordTooLarge: nothing was appended.
@@ -477,7 +477,7 @@ class Broker:
         """
         header = self.check_batch(session, topic, partition, batch)
         place = topic.partitions[partition]
-        if not self.lanes.busy(place.id) and not foreign.must_be_opened(topic.set.config, header):
+        if not self.lanes.busy(place.id) and not foreign.must_be_opened(topic, header):
             return self._append_checked(session, topic, place, batch, header)
         size = len(batch)
         session.credit.take(size)

@@ -56,9 +56,15 @@ def _check_size(topic: Topic, size: int) -> None:
         raise RecordTooLarge(size, topic.set.config.record_bytes_max)
 
 
-def must_be_opened(config: TopicConfig, header: batches.BatchHeader) -> bool:
+def must_be_opened(topic: Topic, header: batches.BatchHeader) -> bool:
     """Whether the batch cannot go in as it is: it has another codec, or its records have to be looked at."""
-    return config.compression not in ("producer", header.compression) or config.compact or _bounds_timestamps(config)
+    return topic.set.config.compression not in ("producer", header.compression) or _must_be_read(topic)
+
+
+def _must_be_read(topic: Topic) -> bool:
+    """Whether records are looked at before they go in. A queue would not get past one that cannot be read."""
+    config = topic.set.config
+    return config.compact or topic.set.queue is not None or _bounds_timestamps(config)
 
 
 def _bounds_timestamps(config: TopicConfig) -> bool:
@@ -73,7 +79,7 @@ def opened(topic: Topic, batch: bytes, now_ms: int) -> bytes:
         KeyRequired, InvalidTimestamp, RecordTooLarge, InvalidBatch, UnsupportedCompression: it cannot be appended.
     """
     config = topic.set.config
-    if config.compact or _bounds_timestamps(config):
+    if _must_be_read(topic):
         for record in batches.decode(batch):
             if config.compact and record.key is None:
                 raise KeyRequired(topic.name)

@@ -20,10 +20,11 @@ from isthmus.limits import SEGMENT_BYTES_MIN
 from isthmus.log import batch as batches
 from isthmus.log.journal import JournalOptions
 from isthmus.log.storage import MemoryStorage
+from isthmus.protocols.kafka.errors import Code
 from isthmus.record import Record
 from isthmus.server.config import Settings
 from isthmus.server.server import Server
-from support.kafka import kafka_server
+from support.kafka import KafkaPeer, kafka_server
 from support.kafka_requests import PRODUCE, a_batch, produce, row_of, with_topic
 from support.source import ROOT
 
@@ -223,11 +224,15 @@ async def headers_out(w: World) -> None:
 
 @out("time")
 async def time_out(w: World) -> None:
-    receipt = await w.bus.publish(orders, Order(order_id="o-1"))
+    before_ms = w.bus.engine.clock.now_ms()
+    await w.bus.publish(orders, Order(order_id="o-1"))
+    after_ms = w.bus.engine.clock.now_ms()
 
     (found,) = await w.read("orders")
+    (message,) = await w.seen(orders)
 
-    assert found.timestamp()[1] == receipt.appended[0].timestamp_ms
+    assert before_ms <= found.timestamp()[1] <= after_ms
+    assert message.timestamp_ms == found.timestamp()[1]
 
 
 @out("position of a group")
@@ -456,3 +461,19 @@ async def test_a_batch_that_names_attributes_and_cannot_be_read_stops_neither_th
         assert [row_of(answer).base_offset for answer in answers] == [0, 1]
     async with kafka_server(storage) as server:
         assert server.broker.topic("default", "t").partitions[0].high_watermark == 2
+
+
+@pytest.mark.parametrize("codec", [0, 1])
+async def test_a_batch_that_cannot_be_read_is_refused_where_it_would_hold_up_a_queue(codec: int) -> None:
+    async with world() as w:
+        reader, writer = await asyncio.open_connection(*w.bootstrap.split(":"))
+        peer = KafkaPeer(reader, writer)
+        sent = [produce(each, name="jobs") for each in (unreadable(codec), a_batch(b'{"job_id":"good"}'))]
+        answers = [await peer.ask(PRODUCE, 9, each) for each in sent]
+
+        async with w.bus.take(jobs, 9, wait="5s") as messages:
+            found = [message.event.job_id for message in messages]
+        await peer.close()
+
+        assert [row_of(answer).error_code for answer in answers] == [Code.CORRUPT_MESSAGE, Code.NONE]
+        assert found == ["good"]
