@@ -8,11 +8,13 @@ import pytest
 from isthmus.definition import QueueDefinition, TopicDefinition
 from isthmus.limits import PARTITIONS_MAX
 from isthmus.log.storage import MemoryStorage
+from isthmus.protocols.door import Peer
 from isthmus.protocols.kafka import messages as m
 from isthmus.protocols.kafka.errors import Code
-from isthmus.protocols.kafka.handlers.call import KafkaOptions
+from isthmus.protocols.kafka.handlers.call import Call, KafkaOptions
+from isthmus.protocols.kafka.handlers.service import KafkaService
 from isthmus.protocols.kafka.handlers.topic_configs import BY_NAME, fresh
-from isthmus.protocols.kafka.handlers.topics import is_legal
+from isthmus.protocols.kafka.handlers.topics import create_topics, is_legal
 from isthmus.record import Record
 from support.kafka import KafkaPeer, KafkaServer, kafka_server
 
@@ -107,8 +109,22 @@ async def test_a_factor_of_replication_for_many_nodes_is_taken_for_one(factor: i
         assert (row.error_code, row.replication_factor) == (Code.NONE, 1)
 
 
-def test_whether_factors_are_clamped_is_an_option() -> None:
-    assert KafkaOptions().clamp_replication
+async def test_where_factors_are_not_clamped_more_than_one_replica_is_refused() -> None:
+    async with kafka_server() as server:
+        service = KafkaService(server.broker, KafkaOptions(clamp_replication=False))
+        here = Peer(host="127.0.0.1", port=1, local_host="127.0.0.1", local_port=2)
+        rows = (
+            m.CreateTopicsRequestTopic("three", 1, 3),
+            m.CreateTopicsRequestTopic("by-hand", -1, -1, assigned((1, 2))),
+            m.CreateTopicsRequestTopic("one", 1, 1),
+        )
+        call = Call(service.shared, server.broker.session(), here, None, 7, m.CreateTopicsRequest(rows))
+
+        answer = await create_topics(call)
+
+        assert [row.error_code for row in answer.topics] == [
+            Code.INVALID_REPLICATION_FACTOR, Code.INVALID_REPLICATION_FACTOR, Code.NONE,
+        ]  # fmt: skip
 
 
 async def test_partitions_can_be_assigned_to_the_one_node_by_hand() -> None:
