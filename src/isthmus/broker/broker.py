@@ -468,7 +468,7 @@ class Broker:
         """Append a producer's batch, verbatim unless its topic asks for something else. Idempotent producers are known.
 
         The topic's limit of a record is that of a whole batch here, as in Kafka. Where the topic compacts, bounds
-        timestamps, is a queue's or has a codec of its own, the records are looked at off the loop, and the result may
+        timestamps, feeds a queue or has a codec of its own, the records are looked at off the loop, and the result may
         fail with KeyRequired, InvalidTimestamp or UnsupportedCompression, and what else is raised here.
 
         Raises:
@@ -477,14 +477,15 @@ class Broker:
         """
         header = self.check_batch(session, topic, partition, batch)
         place = topic.partitions[partition]
-        if not self.lanes.busy(place.id) and not foreign.must_be_opened(topic, header):
+        queued = self.catalog.feeds_queue(topic.id)
+        if not self.lanes.busy(place.id) and not foreign.must_be_opened(topic, header, queued=queued):
             return self._append_checked(session, topic, place, batch, header)
         size = len(batch)
         session.credit.take(size)
 
         return self.lanes.add(
             place.id,
-            lambda: foreign.opened(topic, batch, self.clock.now_ms()),
+            lambda: foreign.opened(topic, batch, self.clock.now_ms(), queued=queued),
             lambda: session.credit.give(size),
             lambda made: self._append_checked(session, topic, place, made, batches.header(made)),
         )

@@ -203,6 +203,10 @@ class Catalog:
         if known is not None and fact.partitions > known.set.partitions:
             self._feed_queues(fact.id)
 
+    def feeds_queue(self, topic_id: int) -> bool:
+        """Whether some queue takes from that topic, as its own or as a view."""
+        return bool(self._queues_on.get(topic_id))
+
     def _feed_queues(self, topic_id: int) -> None:
         """A topic has more partitions: the queues on it take from them too."""
         for key in self._queues_on.get(topic_id, ()):

@@ -56,15 +56,17 @@ def _check_size(topic: Topic, size: int) -> None:
         raise RecordTooLarge(size, topic.set.config.record_bytes_max)
 
 
-def must_be_opened(topic: Topic, header: batches.BatchHeader) -> bool:
-    """Whether the batch cannot go in as it is: it has another codec, or its records have to be looked at."""
-    return topic.set.config.compression not in ("producer", header.compression) or _must_be_read(topic)
+def must_be_opened(topic: Topic, header: batches.BatchHeader, *, queued: bool = False) -> bool:
+    """Whether the batch cannot go in as it is: it has another codec, or its records have to be looked at.
 
-
-def _must_be_read(topic: Topic) -> bool:
-    """Whether records are looked at before they go in. A queue would not get past one that cannot be read."""
+    `queued` says that a queue takes from the topic: it would not get past a batch that cannot be read.
+    """
     config = topic.set.config
-    return config.compact or topic.set.queue is not None or _bounds_timestamps(config)
+    return queued or config.compression not in ("producer", header.compression) or _has_rules(config)
+
+
+def _has_rules(config: TopicConfig) -> bool:
+    return config.compact or _bounds_timestamps(config)
 
 
 def _bounds_timestamps(config: TopicConfig) -> bool:
@@ -72,14 +74,14 @@ def _bounds_timestamps(config: TopicConfig) -> bool:
     return bounded and config.timestamps == "create"
 
 
-def opened(topic: Topic, batch: bytes, now_ms: int) -> bytes:
+def opened(topic: Topic, batch: bytes, now_ms: int, *, queued: bool = False) -> bytes:
     """What of a batch is stored, its records having been looked at. Takes its time: not for the loop.
 
     Raises:
         KeyRequired, InvalidTimestamp, RecordTooLarge, InvalidBatch, UnsupportedCompression: it cannot be appended.
     """
     config = topic.set.config
-    if _must_be_read(topic):
+    if queued or _has_rules(config):
         for record in batches.decode(batch):
             if config.compact and record.key is None:
                 raise KeyRequired(topic.name)

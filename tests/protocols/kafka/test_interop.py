@@ -463,15 +463,18 @@ async def test_a_batch_that_names_attributes_and_cannot_be_read_stops_neither_th
         assert server.broker.topic("default", "t").partitions[0].high_watermark == 2
 
 
+@pytest.mark.parametrize("topic", ["jobs", "viewed"])
 @pytest.mark.parametrize("codec", [0, 1])
-async def test_a_batch_that_cannot_be_read_is_refused_where_it_would_hold_up_a_queue(codec: int) -> None:
+async def test_a_batch_that_cannot_be_read_is_refused_where_it_would_hold_up_a_queue(codec: int, topic: str) -> None:
+    view = Queue[Job]("view", of=Stream[Job]("viewed", key=None))
     async with world() as w:
+        await w.bus.declare(view)
         reader, writer = await asyncio.open_connection(*w.bootstrap.split(":"))
         peer = KafkaPeer(reader, writer)
-        sent = [produce(each, name="jobs") for each in (unreadable(codec), a_batch(b'{"job_id":"good"}'))]
+        sent = [produce(each, name=topic) for each in (unreadable(codec), a_batch(b'{"job_id":"good"}'))]
         answers = [await peer.ask(PRODUCE, 9, each) for each in sent]
 
-        async with w.bus.take(jobs, 9, wait="5s") as messages:
+        async with w.bus.take(jobs if topic == "jobs" else view, 9, wait="5s") as messages:
             found = [message.event.job_id for message in messages]
         await peer.close()
 
