@@ -70,6 +70,17 @@ def test_a_frame_that_cannot_be_is_refused_before_it_is_there(size: int) -> None
     assert requests.wanted_bytes <= 104
 
 
+def test_what_the_next_frame_asks_for_is_known_with_its_first_bytes() -> None:
+    requests, known = Requests(100), []
+
+    for byte in b"\x00\x00\x00\x02\xff\xfe":
+        known.append(requests.api_key)
+        requests.receive(bytes([byte]))
+
+    assert (known, requests.api_key, requests.next()) == ([None] * 6, -2, b"\xff\xfe")
+    assert requests.api_key is None
+
+
 def test_answers_leave_in_the_order_of_their_requests() -> None:
     answers = Answers()
     first, second, third = (answers.expect(header, 10) for header in (HEADER, HEADER, FLEXIBLE))

@@ -16,6 +16,9 @@ from isthmus.protocols.kafka import codec
 from isthmus.protocols.kafka.codec import RequestHeader
 
 _SIZE: Final = struct.Struct(">i")
+_KEY_END: Final = _SIZE.size + 2
+"""Where the key of an API ends, which is the first of a request."""
+
 _FIRST_BYTES: Final = 8
 _PIECE_BYTES_MIN: Final = 4 * 1024
 """What arrives is joined with a piece before it that is smaller."""
@@ -56,6 +59,15 @@ class Requests:
         if self._left < _SIZE.size:
             return 0
         return _SIZE.size + max(0, min(self._length(), self.frame_bytes_max))
+
+    @property
+    def api_key(self) -> int | None:
+        """What the frame at the front asks for; None while that is not known."""
+        if self._left < _KEY_END:
+            return None
+        self._gather(_KEY_END)
+        at = self._at + _SIZE.size
+        return int.from_bytes(self._pieces[0][at : at + 2], "big", signed=True)
 
     @property
     def first(self) -> bytes:

@@ -147,14 +147,14 @@ async def test_who_does_not_read_gets_no_more_at_once_than_makes_it_congested() 
         door.lost()
 
 
-async def test_while_the_disk_is_behind_nothing_is_begun_and_then_it_goes_on() -> None:
+async def test_while_the_disk_is_behind_nothing_is_published_and_then_it_goes_on() -> None:
     async with a_broker() as broker:
         door, line = opened(broker)
         assert door._session is not None
         credit = door._session.credit
         credit.take(credit.limit_bytes)
 
-        held = stepped(door, asked(3))
+        held = stepped(door, asked(3, PRODUCE, 9, produce(a_batch(b"a"))))
         await turns()
         woken = line.woken
         credit.give(credit.limit_bytes)
@@ -165,13 +165,27 @@ async def test_while_the_disk_is_behind_nothing_is_begun_and_then_it_goes_on() -
         door.lost()
 
 
+async def test_who_does_not_publish_waits_for_nobody_who_does() -> None:
+    async with a_broker() as broker:
+        door, _ = opened(broker)
+        assert door._session is not None
+        credit = door._session.credit
+        credit.take(credit.limit_bytes)
+
+        step = stepped(door, asked(2) + asked(1, PRODUCE, 9, produce(a_batch(b"a"))))
+
+        assert (step, numbers(door.data_to_send())) == (Step.HELD, [0, 1])
+        credit.give(credit.limit_bytes)
+        door.lost()
+
+
 async def test_a_door_that_is_lost_while_it_waits_for_room_waits_no_longer() -> None:
     async with a_broker() as broker:
         door, line = opened(broker)
         assert door._session is not None
         credit = door._session.credit
         credit.take(credit.limit_bytes)
-        stepped(door, asked(1))
+        stepped(door, asked(1, PRODUCE, 9, produce(a_batch(b"a"))))
 
         door.lost()
         credit.give(credit.limit_bytes)

@@ -156,7 +156,8 @@ class KafkaDoor:
     def _is_held(self) -> bool:
         if self._is_owed_too_much():
             return True
-        if self._session is None or not self._is_full(self._session):
+        # Who publishes has to wait for the disk; nobody else has to wait for those who publish.
+        if self._session is None or self._requests.api_key != PRODUCE or not self._is_full(self._session):
             return False
         if self._room is None:
             self._room = asyncio.get_running_loop().create_task(self._wait_for_room(self._session))
