@@ -92,7 +92,7 @@ def rows(settings: Settings) -> Iterator[Row]:
         yield row(
             SUBJECT,
             f"{protocol}: p99 of a request, beside a flood of publishes",
-            "written",
+            "fsync",
             beside,
             MS,
             bar=WAIT_MS_MAX,

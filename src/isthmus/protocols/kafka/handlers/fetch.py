@@ -137,18 +137,26 @@ def _limit(asked: m.FetchRequest) -> int:
     return max(1, min(asked.max_bytes, FETCH_BYTES_MAX))
 
 
+def _to_read(filled: Filled, wanted: Wanted) -> Partition | None:
+    """The partition to read from; None when the answer for it is there without reading."""
+    partition = wanted.partition
+    if wanted.code is not Code.NONE or partition is None:
+        filled.refuse(wanted, wanted.code)
+        return None
+    if filled.left_bytes <= 0:
+        filled.add(wanted, partition, ())
+        return None
+    return partition
+
+
 def _fill_now(call: Call, topics: Topics) -> Filled | None:
     """An answer out of memory; None when the disk is needed."""
     filled = Filled(_limit(call.request))
     for _, rows in topics:
         filled.rows.append([])
         for wanted in rows:
-            partition = wanted.partition
-            if wanted.code is not Code.NONE or partition is None:
-                filled.refuse(wanted, wanted.code)
-                continue
-            if filled.left_bytes <= 0:
-                filled.add(wanted, partition, ())
+            partition = _to_read(filled, wanted)
+            if partition is None:
                 continue
             found = partition.read_now(wanted.offset, filled.budget(wanted))
             if found is None:
@@ -170,12 +178,8 @@ async def _fill(call: Call, topics: Topics) -> Filled:
     for _, rows in topics:
         filled.rows.append([])
         for wanted in rows:
-            partition = wanted.partition
-            if wanted.code is not Code.NONE or partition is None:
-                filled.refuse(wanted, wanted.code)
-                continue
-            if filled.left_bytes <= 0:
-                filled.add(wanted, partition, ())
+            partition = _to_read(filled, wanted)
+            if partition is None:
                 continue
             try:
                 found = await partition.read(wanted.offset, filled.budget(wanted))
