@@ -6,9 +6,9 @@ Theory of operation
 -------------------
 For each message and version a function is made: straight-line code in which fields of fixed size that follow one
 another are read or written by one `struct` call. That is nearly as fast as what one would write by hand, for all
-messages (docs/adr/0007). The source is made of our own layouts alone, never of what a peer sends. What cannot be read ends in
-`MalformedMessage`, or in the errors of `struct`, of a short sequence or of UTF-8, which `codec.py` translates; every
-length and count is checked against the bytes that are left before anything is made of it.
+messages (docs/adr/0007). The source is made of our own layouts alone, never of what a peer sends. What cannot be read
+ends in `MalformedMessage`, or in the errors of `struct`, of a short sequence or of UTF-8, which `codec.py` translates;
+every length and count is checked against the bytes that are left before anything is made of it.
 """
 
 import struct
