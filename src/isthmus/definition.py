@@ -25,6 +25,15 @@ Compression = Literal["producer", "none", "gzip", "snappy", "lz4", "zstd"]
 
 ExchangeKind = Literal["direct", "fanout", "topic", "headers"]
 
+Overflow = Literal["refuse", "drop", "refuse_dead"]
+"""What happens at the length limit of a queue."""
+
+Scalar = bytes | int | float | bool | None
+"""What a header can be compared with, text as UTF-8; None stands for any value."""
+
+Kept = tuple[tuple[str, bytes], ...]
+"""Settings of another system: name and value, the value as that system's door writes and reads it."""
+
 Lifetime = Literal["durable", "process", "session"]
 """How long an object lives: until removed, until the process that holds the store ends, until its session ends."""
 
@@ -101,8 +110,13 @@ class QueueConfig(Struct, frozen=True, kw_only=True):
     `failed_max` is the delivery limit on failures (exception, reject, expiry, lost consumer), `acquired_max` on
     hand-overs; None is no limit. What reaches a limit goes to the topic named `dead` of the same namespace (None:
     settled as dead without a copy). `ordered` holds a record back while an earlier one of its key is unsettled.
-    `ttl_ms` is the age at which an unsettled record expires. The last six follow in later steps and must be at their
-    defaults until then.
+    `ttl_ms` is the age at which an unsettled record expires.
+
+    `dead_exchange` routes the dead instead, with the key `dead_key` or else their own. `priorities` is the number of
+    levels, `single` lets one consumer at a time have records, the next when it goes. `max_events` and `max_bytes` bound
+    what is ready: beyond it `overflow` drops from the head, or refuses the publisher, who with "refuse_dead" leaves a
+    dead letter. A queue that nobody uses for `expires_ms` is removed, and with `auto_remove` one whose last consumer
+    goes. `kept` are settings by another system's names, opaque here, that its clients want to see again.
     """
 
     lease_ms: int | None = 30_000
@@ -117,7 +131,12 @@ class QueueConfig(Struct, frozen=True, kw_only=True):
     single: bool = False
     max_events: int | None = None
     max_bytes: int | None = None
-    overflow: Literal["refuse", "drop"] = "refuse"
+    overflow: Overflow = "refuse"
+    dead_exchange: str | None = None
+    dead_key: str | None = None
+    expires_ms: int | None = None
+    auto_remove: bool = False
+    kept: Kept = ()
 
 
 class QueueDefinition(Struct, frozen=True, kw_only=True):
@@ -138,21 +157,45 @@ class QueueDefinition(Struct, frozen=True, kw_only=True):
 
 
 class ExchangeDefinition(Struct, frozen=True, kw_only=True):
-    """A place to publish to that routes by binding. Kinds `topic` and `headers` follow in a later step."""
+    """A place to publish to that routes by binding.
+
+    `auto_remove` removes it when the last binding from it goes, `internal` takes from other exchanges only, what finds
+    no way goes to the exchange named `alternate`, and `delayed` keeps what has a due time until then.
+    """
 
     name: str
     namespace: str = DEFAULT_NAMESPACE
     kind: ExchangeKind = "direct"
     lifetime: Lifetime = "durable"
+    auto_remove: bool = False
+    internal: bool = False
+    alternate: str | None = None
+    delayed: bool = False
+    kept: Kept = ()
+
+
+class HeaderMatch(Struct, frozen=True, kw_only=True):
+    """What the headers of a record are to hold, all or any of it; names that begin with `x-` count only `with_x`."""
+
+    mode: Literal["all", "any"] = "all"
+    with_x: bool = False
+    rows: tuple[tuple[str, Scalar], ...] = ()
 
 
 class Binding(Struct, frozen=True, kw_only=True):
-    """From an exchange to a topic: by routing key (direct) or always (fanout)."""
+    """From an exchange to a topic, or to another exchange: exactly one of `topic` and `to_exchange` is given.
+
+    By routing key (direct), by pattern (topic), by `match` (headers) or always (fanout). `kept` is what another system
+    said beside; bindings that differ in it are two.
+    """
 
     exchange: str
-    topic: str
+    topic: str = ""
     key: str = ""
     namespace: str = DEFAULT_NAMESPACE
+    to_exchange: str = ""
+    match: HeaderMatch | None = None
+    kept: bytes = b""
 
 
 # ---- users ---------------------------------------------------------------------------------------------------------

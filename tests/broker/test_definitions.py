@@ -50,6 +50,10 @@ class TestRules:
             {"max_events": 1},
             {"max_bytes": 1},
             {"overflow": "drop"},
+            {"dead_exchange": "dead"},
+            {"dead_key": "dead"},
+            {"expires_ms": 1},
+            {"auto_remove": True},
         ],
     )
     def test_what_later_versions_bring_is_refused_by_name(self, fields: dict[str, Any]) -> None:

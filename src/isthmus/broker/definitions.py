@@ -187,6 +187,8 @@ def exchange_made(catalog: Catalog, asked: ExchangeDefinition) -> facts.Exchange
     check_name(asked.name)
     if asked.kind not in ("direct", "fanout"):
         raise Unsupported(f"exchanges of kind {asked.kind!r}", LATER)
+    if asked.auto_remove or asked.internal or asked.delayed or asked.alternate is not None:
+        raise Unsupported("exchange option 'auto_remove', 'internal', 'alternate' or 'delayed'", LATER)
     if (asked.namespace, asked.name) in catalog.exchange_names:
         raise AlreadyExists("exchange", asked.name)
     return facts.ExchangeSet(catalog.new_id(), asked.namespace, asked.name, asked.kind, asked.lifetime)
@@ -199,6 +201,8 @@ def binding_changed(catalog: Catalog, asked: Binding, *, unbind: bool) -> facts.
         UnknownExchange, UnknownTopic, Overloaded: there is no such way to make.
     """
     exchange = catalog.exchange(asked.namespace, asked.exchange)
+    if asked.to_exchange or asked.match is not None:
+        raise Unsupported("bindings to exchanges or by header", LATER)
     topic = catalog.topic(asked.namespace, asked.topic)
     if unbind:
         return facts.BindingRemoved(exchange.set.id, topic.id, asked.key)
@@ -241,6 +245,10 @@ def check_queue(asked: QueueDefinition) -> None:
         ("max_events", config.max_events is not None),
         ("max_bytes", config.max_bytes is not None),
         ("overflow", config.overflow != "refuse"),
+        ("dead_exchange", config.dead_exchange is not None),
+        ("dead_key", config.dead_key is not None),
+        ("expires_ms", config.expires_ms is not None),
+        ("auto_remove", config.auto_remove),
     )
     for name, used in later:
         if used:

@@ -14,6 +14,8 @@ from msgspec import Struct
 from isthmus.definition import (
     ExchangeKind,
     Grant,
+    HeaderMatch,
+    Kept,
     Lifetime,
     Placement,
     QueueConfig,
@@ -161,6 +163,11 @@ class ExchangeSet(Fact, frozen=True, array_like=True, gc=False, tag=24):
     name: str
     kind: ExchangeKind
     lifetime: Lifetime
+    auto_remove: bool = False
+    internal: bool = False
+    alternate: str | None = None
+    delayed: bool = False
+    kept: Kept = ()
 
 
 class ExchangeRemoved(Fact, frozen=True, array_like=True, gc=False, tag=25):
@@ -170,19 +177,24 @@ class ExchangeRemoved(Fact, frozen=True, array_like=True, gc=False, tag=25):
 
 
 class BindingSet(Fact, frozen=True, array_like=True, gc=False, tag=26):
-    """The exchange routes this key to this topic."""
+    """The exchange routes this key to this topic, or with `topic` 0 to the exchange `to_exchange`."""
 
     exchange: int
     topic: int
     key: str
+    to_exchange: int = 0
+    match: HeaderMatch | None = None
+    kept: bytes = b""
 
 
 class BindingRemoved(Fact, frozen=True, array_like=True, gc=False, tag=27):
-    """The exchange no longer routes this key to this topic."""
+    """The exchange no longer routes this key to this topic, or with `topic` 0 to the exchange `to_exchange`."""
 
     exchange: int
     topic: int
     key: str
+    to_exchange: int = 0
+    kept: bytes = b""
 
 
 class IdsUsed(Fact, frozen=True, array_like=True, gc=False, tag=28):
