@@ -89,6 +89,7 @@ ROOMS: Final = (
     Room("lenses.queue.*", f"{LEAF} {BATCH} log.facts log.journal log.partition lenses.queue.*"),
     # One door.
     Room("broker.routing", LEAF),
+    Room("broker.deaths", f"{LEAF} {BATCH}"),
     Room("broker.*", f"{LEAF} log.* lenses.* broker.*"),
     # Protocols: only handlers name the broker; none imports another, but all may use http, and two share aws.
     Room("protocols.door protocols.sniff", LEAF),
@@ -172,7 +173,8 @@ ROOMS: Final = (
 )
 
 PURE: Final = (
-    f"{PURE_LOG} record errors limits definition views ranges scram broker.routing broker.sasl broker.attempts"
+    f"{PURE_LOG} record errors limits definition views ranges scram broker.routing broker.deaths broker.sasl"
+    " broker.attempts"
     f" {LEDGER} lenses.queue.admission lenses.queue.ledger lenses.queue.translate"
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
     " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"

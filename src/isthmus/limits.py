@@ -236,6 +236,12 @@ DEDUP_ID_BYTES_MAX: Final = 255
 REASON_BYTES_MAX: Final = 8 * KIB
 """Bytes of a dead letter's reason and of its traceback, each; longer text is cut at the front."""
 
+DEATHS_MAX: Final = 64
+"""Deaths that a dead letter remembers, one a queue and reason; the oldest is forgotten."""
+
+DEATH_KEYS_BYTES_MAX: Final = 4 * KIB
+"""UTF-8 bytes of the routing keys that are remembered of one death."""
+
 # ---- access ------------------------------------------------------------------------------------------------------
 
 USERS_MAX: Final = 10_000
