@@ -13,7 +13,7 @@ from typing import Final
 from confluent_kafka import Producer
 
 from bench.harness import MS, ROOT, Row, Settings, percentile, row, run_rounds, store
-from bench.importing import start_ms
+from bench.importing import ENVIRONMENT, start_ms
 from isthmus.engines.connect import open_engine
 from isthmus.protocols.kafka import codec, messages
 from isthmus.protocols.kafka.codec import RequestHeader
@@ -62,7 +62,10 @@ def serving(settings: Settings) -> Generator[Serving]:
     """A server on a new store; both are gone afterwards."""
     with store(settings) as path:
         command = [sys.executable, "-m", "isthmus.cli.main", "serve", path, "--kafka", "0", "--native", "0", "--quiet"]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+        # With the modules as they are once compiled, as `start_ms` has it.
+        with subprocess.Popen(  # noqa: S603 - our own
+            command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+        ) as process:
             try:
                 assert process.stdout is not None
                 lines = [process.stdout.readline().split() for _ in range(2)]
