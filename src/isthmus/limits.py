@@ -218,6 +218,14 @@ QUEUE_PAGES_MAX: Final = 16
 QUEUE_CONSUMERS_MAX: Final = 10_000
 """Consumers that wait for records of one queue at the same time."""
 
+CONSUMER_TURN_RECORDS: Final = 256
+CONSUMER_BATCH_RECORDS: Final = 1_024
+CONSUMER_BATCH_BYTES: Final = 1 * MIB
+"""What a standing consumer is handed at once: records when others want some too, when it is alone, and bytes."""
+
+CONSUMER_RETRY_MS: Final = 100
+"""When standing consumers are served again after the journal had no room for a hand-over."""
+
 LEASE_RECORDS_MAX: Final = 10_000
 """Records of one lease call."""
 

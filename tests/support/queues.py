@@ -5,6 +5,7 @@ from typing import Final, Literal, Self
 
 from isthmus.clock import Clock, ManualClock
 from isthmus.definition import Level, QueueConfig
+from isthmus.errors import IsthmusError
 from isthmus.lenses.queue.part import Source
 from isthmus.lenses.queue.queue import Dead, Queue
 from isthmus.limits import SEGMENT_BYTES_MIN
@@ -159,6 +160,22 @@ class QueueWorld:
         """Lease with what most tests do not care about filled in."""
         return await self.queue.lease(consumer, session, 0, count, max_bytes, lease_ms, wait_ms, run_of_key=run_of_key)
 
+    def consume(
+        self,
+        credit: int = 100,
+        *,
+        name: str = "one",
+        session: int = 1,
+        priority: int = 0,
+        lease_ms: int | None = None,
+        max_bytes: int = MANY_BYTES,
+        take: bool = False,
+    ) -> "Standing":
+        """A standing consumer with what it got."""
+        return Standing(
+            self, name, credit, session=session, priority=priority, lease_ms=lease_ms, max_bytes=max_bytes, take=take
+        )
+
     async def ack(self, found: Sequence[Leased]) -> None:
         """Acknowledge in a unit of its own."""
         unit = self.journal.unit()
@@ -201,3 +218,44 @@ class QueueWorld:
         self.queue.trimmed(unit, partition, log_start)
         unit.fact(facts.Trimmed(partition.id, log_start, "test", self.clock.now_ms()))
         await unit.submit()
+
+
+class Standing:
+    """A standing consumer and what was delivered to it, batch by batch; `ends` is why the queue ended it."""
+
+    def __init__(
+        self,
+        world: QueueWorld,
+        name: str,
+        credit: int,
+        *,
+        session: int,
+        priority: int,
+        lease_ms: int | None,
+        max_bytes: int,
+        take: bool,
+    ) -> None:
+        self.batches: list[list[Leased]] = []
+        self.ends: list[IsthmusError] = []
+        self.consumer = world.queue.consume(
+            name,
+            session,
+            0,
+            self.batches.append,
+            priority=priority,
+            credit=credit,
+            max_bytes=max_bytes,
+            lease_ms=lease_ms,
+            take=take,
+            on_end=self.ends.append,
+        )
+
+    @property
+    def leased(self) -> list[Leased]:
+        """All that was delivered."""
+        return [leased for batch in self.batches for leased in batch]
+
+    @property
+    def offsets(self) -> list[int]:
+        """Of all that was delivered."""
+        return offsets(self.leased)

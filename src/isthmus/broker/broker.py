@@ -15,6 +15,7 @@ from isthmus.broker.access import Access, Session
 from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
 from isthmus.broker.foreign import Lanes
 from isthmus.broker.groups import Coordinator
+from isthmus.broker.holders import Holders
 from isthmus.broker.housekeeping import Housekeeping
 from isthmus.broker.member import Member, StartAt
 from isthmus.broker.producer_ids import ProducerIds
@@ -73,6 +74,7 @@ class Broker:
         self.storage = storage
         self.clock = clock
         self.journal = Journal(storage, clock, self.options.journal)
+        self.holders = Holders()
         self.catalog = Catalog(self.journal, self._make_queue, self._sources_of)
         self.journal.exporters_after.append(self.catalog.export_readers)
         self.journal.attributes_hook = self._attributes
@@ -155,9 +157,11 @@ class Broker:
 
     def end_session(self, session: Session) -> None:
         """The caller is gone: its leases without time end, and what lived as long as it."""
-        for queue in list(self.catalog.queues.values()):
+        for queue_id in self.holders.take(session.id):
+            queue = self.catalog.queues.get(queue_id)
             unit = self.journal.unit()
-            queue.end_session(unit, session.id)
+            if queue is not None:
+                queue.end_session(unit, session.id)
             if unit.changes:
                 unit.submit()
         session.end()
@@ -319,7 +323,7 @@ class Broker:
     def _make_queue(self, declared: facts.QueueSet) -> Queue:
         """The lens of a queue, when the catalogue learns of it; live at once unless that is in replay."""
         sources = self._sources_of(declared)
-        queue = Queue(declared.id, declared.name, declared.config, sources, self.journal, self.clock)
+        queue = Queue(declared.id, declared.name, declared.config, sources, self.journal, self.clock, self.holders)
         if self._replayed:
             queue.recovered()
         return queue

@@ -189,6 +189,11 @@ class Ledger:
         return found
 
     @property
+    def leased(self) -> int:
+        """How many offsets are leased, their hand-over written."""
+        return self._leased
+
+    @property
     def ready(self) -> int:
         """How many offsets could go out as far as their state tells; never-looked-at ones included."""
         unsettled = self.end - self.floor - self._settled_above

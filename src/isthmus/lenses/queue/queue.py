@@ -17,16 +17,17 @@ How leases end
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 from isthmus.clock import Clock
 from isthmus.definition import QueueConfig
 from isthmus.errors import Closed, InvalidArgument, LeaseLost, OffsetOutOfRange
 from isthmus.lenses.queue.changes import Counts, Held, Range, Why
-from isthmus.lenses.queue.handout import HandOut, Wish, check_lease_ms
+from isthmus.lenses.queue.handout import HandOut
 from isthmus.lenses.queue.part import Part, Source
+from isthmus.lenses.queue.takers import Consumer, Deliver, OnEnd, Wish, check_lease_ms
 from isthmus.lenses.queue.translate import change_of, slice_of, state_of
-from isthmus.limits import QUEUE_DELAYED_MAX
+from isthmus.limits import CONSUMER_BATCH_BYTES, QUEUE_DELAYED_MAX
 from isthmus.log import facts
 from isthmus.log.journal import Journal, Unit
 from isthmus.log.partition import Partition
@@ -52,6 +53,16 @@ class Dead(NamedTuple):
     traceback: str = ""
 
 
+class Holders(Protocol):
+    """Who is told which sessions have to do with which queues, so that the end of one touches no other queue."""
+
+    def hold(self, queue: int, session: int) -> None:
+        """A session has a consumer or leases without time limit at a queue."""
+
+    def forget(self, queue: int) -> None:
+        """The queue is gone."""
+
+
 class _Run(NamedTuple):
     """Leases on neighbouring offsets with the same count of hand-overs (None: any, of `session`)."""
 
@@ -66,11 +77,19 @@ class Queue:
     """See the module text.
 
     Args of the constructor: `sources` are the partitions of the queue's own topic, then those that it views. Until
-    replay is over only `apply` and `facts` may be called; the first other call, or `recovered`, ends it.
+    replay is over only `apply` and `facts` may be called; the first other call, or `recovered`, ends it. `holders` is
+    told of the sessions that have something here.
     """
 
     def __init__(  # what a queue is made of
-        self, queue_id: int, name: str, config: QueueConfig, sources: Sequence[Source], journal: Journal, clock: Clock
+        self,
+        queue_id: int,
+        name: str,
+        config: QueueConfig,
+        sources: Sequence[Source],
+        journal: Journal,
+        clock: Clock,
+        holders: Holders | None = None,
     ) -> None:
         self.id = queue_id
         self.name = name
@@ -82,7 +101,10 @@ class Queue:
         self._unwatch: list[Callable[[], None]] = []
         self._live = False
         self._closed = False
-        self._hand_out = HandOut(queue_id, self._parts, journal, clock)
+        self._holders = holders
+        self._sessions: set[int] = set()
+        self._hand_out = HandOut(queue_id, self._parts, journal, clock, self._hold)
+        self._hand_out.line.single = config.single
         for source in sources:
             self.add_source(source)
 
@@ -115,13 +137,16 @@ class Queue:
         if config.ordered != self.config.ordered:
             raise InvalidArgument("ordered", f"queue {self.name!r} was made with {self.config.ordered}; make a new one")
         self.config = config
+        self._hand_out.line.single = config.single
         for part in self._parts:
             part.ledger.config = config
 
     def close(self) -> None:
-        """Let waiting consumers return with nothing, and watch no partition any more."""
+        """Let waiting consumers return with nothing, end the standing ones, and watch no partition any more."""
         self._closed = True
-        self._hand_out.close()
+        self._hand_out.close(self.name)
+        if self._holders is not None:
+            self._holders.forget(self.id)
         for unwatch in self._unwatch:
             unwatch()
         self._unwatch.clear()
@@ -194,6 +219,64 @@ class Queue:
         limit_ms = self.config.lease_ms if lease_ms == "default" else lease_ms
         wish = Wish(consumer, session_id, principal, count, max_bytes, limit_ms, run_of_key)
         return await self._hand_out.lease(wish, wait_ms)
+
+    def consume(
+        self,
+        name: str,
+        session_id: int,
+        principal: int,
+        deliver: Deliver,
+        *,
+        priority: int = 0,
+        credit: int,
+        max_bytes: int = CONSUMER_BATCH_BYTES,
+        lease_ms: int | None = None,
+        take: bool = False,
+        on_end: OnEnd | None = None,
+    ) -> Consumer:
+        """A standing consumer, which is handed records while it has credit; see `Consumer`.
+
+        Args:
+            name: for people.
+            session_id: what it ends with, and its leases without time limit.
+            principal: who, for the journal.
+            deliver: called on the loop with what was handed over, when that is written.
+            priority: who has a higher one is served first, as long as it has credit.
+            credit: how many records it may be handed to begin with, 0 for none yet.
+            max_bytes: of keys, values and headers in one delivery at most, but always one record.
+            lease_ms: time limit of its leases, None for none.
+            take: settle records as they are handed over; then there is nothing to acknowledge.
+            on_end: told when it gets nothing any more because the queue is gone or its next record cannot be read.
+
+        Raises:
+            InvalidArgument: an argument is outside its range.
+            Closed: the queue is.
+            Overloaded: the queue has too many consumers.
+        """
+        self._check_open()
+        wish = Wish(name, session_id, principal, credit, max_bytes, lease_ms, take=take)
+        return self._hand_out.consume(wish, priority, deliver, on_end)
+
+    @property
+    def consumers(self) -> list[Consumer]:
+        """The standing consumers, the oldest first."""
+        return list(self._hand_out.line.standing.values())
+
+    @property
+    def on_consumers(self) -> Callable[[int], None] | None:
+        """Called with how many standing consumers there are when that has changed."""
+        return self._hand_out.on_consumers
+
+    @on_consumers.setter
+    def on_consumers(self, callback: Callable[[int], None] | None) -> None:
+        """Set who is told, None for nobody."""
+        self._hand_out.on_consumers = callback
+
+    def _hold(self, session_id: int) -> None:
+        if session_id not in self._sessions:
+            self._sessions.add(session_id)
+            if self._holders is not None:
+                self._holders.hold(self.id, session_id)
 
     async def peek(self, count: int) -> list[PeekedRecord]:
         """The first `count` unsettled records of each partition in turn, in order, without taking them."""
@@ -346,11 +429,13 @@ class Queue:
     # ---- what happens without a holder ----------------------------------------------------------------------------
 
     def end_session(self, unit: Unit, session_id: int, *, failed: bool = True, reason: str = "consumer lost") -> None:
-        """End the leases without time limit of a session; a failure counts unless it was orderly.
+        """End the consumers and the leases without time limit of a session; a failure counts unless it was orderly.
 
         What reaches a limit by that is dying, and comes with the next `expire`.
         """
         self.recovered()
+        self._sessions.discard(session_id)
+        self._hand_out.end_session(session_id)
         if any(part.ledger.held_by(session_id) for part in self._parts):
 
             def reserve() -> None:
