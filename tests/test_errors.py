@@ -13,6 +13,7 @@ ROWS: Final[list[tuple[e.IsthmusError, dict[str, object], str, str]]] = [
     (e.UnknownTopic("orders"), {"name": "orders"}, "no topic 'orders'", "`isthmus create` makes one"),
     (e.UnknownQueue("mails"), {"name": "mails"}, "no queue 'mails'", "`isthmus create` makes one"),
     (e.UnknownGroup("billing"), {"name": "billing"}, "no consumer group 'billing'", "`isthmus group ls` lists"),
+    (e.UnknownPolicy("short"), {"name": "short"}, "no policy 'short'", "`isthmus policy ls` lists"),
     (e.UnknownUser("ada"), {"name": "ada"}, "no user 'ada'", "`isthmus user ls` lists"),
     (e.UnknownExchange("sales"), {"name": "sales"}, "no exchange 'sales'", ""),
     (

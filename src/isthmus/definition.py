@@ -117,6 +117,9 @@ class QueueConfig(Struct, frozen=True, kw_only=True):
     what is ready: beyond it `overflow` drops from the head, or refuses the publisher, who with "refuse_dead" leaves a
     dead letter. A queue that nobody uses for `expires_ms` is removed, and with `auto_remove` one whose last consumer
     goes. `kept` are settings by another system's names, opaque here, that its clients want to see again.
+
+    `asked` names the settings that whoever declared the queue asked for, which policies do not override; None: all that
+    are not at their default.
     """
 
     lease_ms: int | None = 30_000
@@ -137,6 +140,7 @@ class QueueConfig(Struct, frozen=True, kw_only=True):
     expires_ms: int | None = None
     auto_remove: bool = False
     kept: Kept = ()
+    asked: tuple[str, ...] | None = None
 
 
 class QueueDefinition(Struct, frozen=True, kw_only=True):
@@ -196,6 +200,25 @@ class Binding(Struct, frozen=True, kw_only=True):
     to_exchange: str = ""
     match: HeaderMatch | None = None
     kept: bytes = b""
+
+
+PolicyTarget = Literal["queues", "exchanges", "all"]
+
+
+class PolicyDefinition(Struct, frozen=True, kw_only=True):
+    """A policy as it is asked for: settings of all queues or exchanges of a namespace whose name fits `pattern`.
+
+    The pattern is a regular expression, which may match anywhere in a name. Of several that fit, the one of the highest
+    priority counts, then the one whose name comes first. `settings` are names as in `QueueConfig` and
+    `ExchangeDefinition`, with their values in JSON.
+    """
+
+    name: str
+    pattern: str
+    namespace: str = DEFAULT_NAMESPACE
+    applies_to: PolicyTarget = "all"
+    priority: int = 0
+    settings: Kept = ()
 
 
 # ---- users ---------------------------------------------------------------------------------------------------------

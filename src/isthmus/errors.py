@@ -56,6 +56,14 @@ class UnknownUser(RequestError):
         self.name = name
 
 
+class UnknownPolicy(RequestError):
+    """No policy of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no policy {name!r}; `isthmus policy ls` lists what there is")
+        self.name = name
+
+
 class UnknownExchange(RequestError):
     """No exchange of that name."""
 

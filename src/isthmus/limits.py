@@ -256,6 +256,11 @@ USERS_MAX: Final = 10_000
 GRANTS_MAX: Final = 256
 """Users of a broker, and grants of one user."""
 
+POLICIES_MAX: Final = 1_000
+POLICY_PATTERN_MAX: Final = 255
+POLICY_SETTING_BYTES_MAX: Final = 1_024
+"""Policies of a broker, characters of the pattern of one, and bytes of a value that it sets."""
+
 DECISIONS_KEPT_MAX: Final = 1_024
 """Decisions on one user's rights that are kept, by operation and name."""
 

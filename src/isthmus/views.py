@@ -5,7 +5,7 @@ Views are snapshots of applied state; nothing here can be changed to change a br
 
 from msgspec import Struct
 
-from isthmus.definition import Grant, QueueConfig, TopicConfig
+from isthmus.definition import Grant, Kept, PolicyTarget, QueueConfig, TopicConfig
 from isthmus.record import StoredRecord
 
 
@@ -37,7 +37,8 @@ class TopicView(Struct, frozen=True, kw_only=True):
 
 class QueueView(Struct, frozen=True, kw_only=True):
     """A queue with its counts: enqueued = ready + leased + delayed + dying + acked + rejected + dead + expired + purged
-    + trimmed, at every quiescent point. `dying` has reached a limit and is on its way to the dead letters.
+    + trimmed, at every quiescent point. `dying` has reached a limit and is on its way to the dead letters. `config` is
+    what was declared, `effective` what holds with the policy; both are None when no policy is about the queue.
     """
 
     name: str
@@ -59,6 +60,8 @@ class QueueView(Struct, frozen=True, kw_only=True):
     trimmed: int
     oldest_ready_ms: int | None
     created_ms: int
+    policy: str | None = None
+    effective: QueueConfig | None = None
 
 
 class GroupPartitionView(Struct, frozen=True, kw_only=True):
@@ -134,3 +137,14 @@ class UserView(Struct, frozen=True, kw_only=True):
     mechanisms: tuple[str, ...]
     grants: tuple[Grant, ...]
     created_ms: int
+
+
+class PolicyView(Struct, frozen=True, kw_only=True):
+    """A policy, as `PolicyDefinition` has it."""
+
+    name: str
+    namespace: str
+    pattern: str
+    applies_to: PolicyTarget
+    priority: int
+    settings: Kept

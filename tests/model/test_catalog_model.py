@@ -39,6 +39,8 @@ OWNED_HERE = (
     facts.UserSet,
     facts.UserRemoved,
     facts.AccessSecret,
+    facts.PolicySet,
+    facts.PolicyRemoved,
 )
 """The facts of queues' ledgers are replayed by the tests of the ledger, those of segments by the tests of the log."""
 
@@ -80,6 +82,8 @@ class History:
             self.trim,
             self.set_user,
             self.remove_user,
+            self.set_policy,
+            self.remove_policy,
         ]
         for _ in range(steps):
             self.draw(st.sampled_from(requests))()
@@ -100,6 +104,17 @@ class History:
         if user is not None:
             del self.users[user.id]
             self.facts.append(facts.UserRemoved(user.id))
+
+    def set_policy(self) -> None:
+        """Make a policy about some queues, or put another in its place."""
+        pattern, limit = self.draw(st.sampled_from(["", "^a", "^(b|c)$"])), self.draw(st.integers(1, 9))
+        priority = self.draw(st.integers(0, 2))
+        settings = (("failed_max", str(limit).encode()), ("alternate", b'"lost"'))
+        policy = facts.PolicySet("default", self.draw(st.sampled_from(NAMES)), pattern, "all", priority, settings)
+        self.facts.append(policy)
+
+    def remove_policy(self) -> None:
+        self.facts.append(facts.PolicyRemoved("default", self.draw(st.sampled_from(NAMES))))
 
     def new_id(self) -> int:
         self.next_id += 1
@@ -265,7 +280,9 @@ def state(broker: Broker) -> dict[str, object]:
         "bindings": {key: list(exchange.bindings) for key, exchange in catalog.exchanges.items()},
         "names": (catalog.topic_names, catalog.queue_names, catalog.group_names, catalog.exchange_names),
         "partitions": {key: (place.level, place.log_start) for key, place in broker.journal.partitions.items()},
-        "queues": {key: queue.name for key, queue in catalog.queues.items()},
+        "queues": {key: (queue.name, queue.config) for key, queue in catalog.queues.items()},
+        "alternates": {key: exchange.alternate for key, exchange in catalog.exchanges.items()},
+        "policies": [policy.set for policy in catalog.policies],
         "readers of queues": {key: set(found) for key, found in catalog._queues_on.items()},
         "readers of groups": {key: set(found) for key, found in catalog._groups_on.items()},
         "ids": (catalog.next_id, catalog.next_producer),

@@ -175,8 +175,8 @@ class Access:
         for resource in resources:
             self.check(session, operation, resource)
 
-    def check_admin(self, session: Session) -> None:
-        """Whether it may see and change who may do what.
+    def check_admin(self, session: Session, what: str = "users") -> None:
+        """Whether it may see and change who may do what, or something else that is about everything, named in `what`.
 
         Raises:
             Closed, AccessDenied: see `check`. No grant is enough.
@@ -186,7 +186,7 @@ class Access:
         rights = self.users.rights.get(session.principal)
         user = rights is not None and rights.admin and rights.id == session.principal_id
         if not user and not self._unguarded(session):
-            raise AccessDenied(session.principal, "administer", "users")
+            raise AccessDenied(session.principal, "administer", what)
 
     def allows(self, session: Session, operation: Operation, resource: str) -> bool:
         """The same as a question, for answers that leave out what somebody may not see."""

@@ -323,7 +323,8 @@ class Broker:
     def _make_queue(self, declared: facts.QueueSet) -> Queue:
         """The lens of a queue, when the catalogue learns of it; live at once unless that is in replay."""
         sources = self._sources_of(declared)
-        queue = Queue(declared.id, declared.name, declared.config, sources, self.journal, self.clock, self.holders)
+        config = self.catalog.effective(declared)
+        queue = Queue(declared.id, declared.name, config, sources, self.journal, self.clock, self.holders)
         if self._replayed:
             queue.recovered()
         return queue

@@ -7,7 +7,9 @@ for the data (queues' ledgers, partitions) is wired here; nothing is decided abo
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
+from isthmus.broker.policies import Policies, effective
 from isthmus.broker.routing import Router
+from isthmus.definition import QueueConfig
 from isthmus.errors import UnknownExchange, UnknownGroup, UnknownQueue, UnknownTopic
 from isthmus.lenses.queue.part import Source
 from isthmus.lenses.queue.queue import Queue
@@ -52,12 +54,16 @@ class Topic:
 
 
 class Exchange:
-    """An exchange with its bindings: (topic id, key) rows in the order of binding."""
+    """An exchange with its bindings: (topic id, key) rows in the order of binding.
 
-    __slots__ = ("bindings", "set")
+    `alternate` is where it sends what finds no way: what it was declared with, or what its policy says.
+    """
+
+    __slots__ = ("alternate", "bindings", "set")
 
     def __init__(self, declared: facts.ExchangeSet) -> None:
         self.set = declared
+        self.alternate = declared.alternate
         self.bindings: dict[tuple[int, str], None] = {}
 
 
@@ -86,6 +92,7 @@ class Catalog:
         # Who reads a topic, by its id: housekeeping asks for every topic, so nobody may look through all readers.
         self._queues_on: dict[int, dict[int, None]] = {}
         self._groups_on: dict[int, dict[int, None]] = {}
+        self.policies = Policies()
         self.next_id = 1
         self.next_producer = 1
         appliers: list[tuple[type[facts.Fact], Callable[[Any, int], None]]] = [
@@ -107,6 +114,8 @@ class Catalog:
             (facts.Released, self._queue_fact),
             (facts.Settled, self._queue_fact),
             (facts.LedgerState, self._queue_fact),
+            (facts.PolicySet, self._policy_set),
+            (facts.PolicyRemoved, self._policy_removed),
         ]
         for fact_type, apply in appliers:
             journal.register(fact_type, apply)
@@ -236,7 +245,7 @@ class Catalog:
             self._queues_on.setdefault(topic, {})[fact.id] = None
         known = self.queues.get(fact.id)
         if known is not None:
-            known.reconfigure(fact.config)
+            known.reconfigure(self.effective(fact))
         elif fact.topic in self.topics and (fact.view_of is None or fact.view_of in self.topics):
             self.queues[fact.id] = self._make_queue(fact)
 
@@ -255,7 +264,8 @@ class Catalog:
         self.next_id = max(self.next_id, fact.id + 1)
         self.exchange_names[fact.namespace, fact.name] = fact.id
         if fact.id not in self.exchanges:
-            self.exchanges[fact.id] = Exchange(fact)
+            exchange = self.exchanges[fact.id] = Exchange(fact)
+            exchange.alternate = self._alternate(fact)
 
     def _exchange_removed(self, fact: facts.ExchangeRemoved, _lsn: int) -> None:
         exchange = self.exchanges.pop(fact.id, None)
@@ -316,11 +326,43 @@ class Catalog:
         if queue is not None:
             queue.apply(fact, lsn)
 
+    # ---- policies -----------------------------------------------------------------------------------------------
+
+    def effective(self, declared: facts.QueueSet) -> QueueConfig:
+        """What holds for a queue: what was declared, with the policy that counts for it."""
+        policy = self.policies.winner(declared.namespace, "queues", declared.name)
+        return effective(declared.config, policy, view=declared.view_of is not None)
+
+    def _alternate(self, declared: facts.ExchangeSet) -> str | None:
+        policy = self.policies.winner(declared.namespace, "exchanges", declared.name)
+        said = None if policy is None else policy.settings.get("alternate")
+        return said if declared.alternate is None else declared.alternate
+
+    def _policy_set(self, fact: facts.PolicySet, _lsn: int) -> None:
+        self.policies.put(fact)
+        self._govern(fact.namespace)
+
+    def _policy_removed(self, fact: facts.PolicyRemoved, _lsn: int) -> None:
+        self.policies.drop(fact.namespace, fact.name)
+        self._govern(fact.namespace)
+
+    def _govern(self, namespace: str) -> None:
+        """The policies of a namespace are others: tell whom they are about."""
+        for key, queue in self.queues.items():
+            declared = self.queue_sets[key]
+            if declared.namespace == namespace and (config := self.effective(declared)) != queue.config:
+                queue.reconfigure(config)
+        for exchange in self.exchanges.values():
+            if exchange.set.namespace == namespace:
+                exchange.alternate = self._alternate(exchange.set)
+
     # ---- for checkpoints ----------------------------------------------------------------------------------------
 
     def export(self) -> Iterator[facts.Fact]:
         """The facts that rebuild all of this; topics before what stands on them."""
         yield facts.IdsUsed(self.next_id, self.next_producer)
+        for policy in list(self.policies):  # before what they are about, which is then made as they say
+            yield policy.set
         for topic in list(self.topics.values()):
             yield topic.set
             if topic.dedup:

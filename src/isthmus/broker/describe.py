@@ -49,6 +49,7 @@ async def queue_view(catalog: Catalog, queue: Queue) -> QueueView:
     declared = catalog.queue_sets[queue.id]
     viewed = catalog.topics.get(declared.view_of) if declared.view_of is not None else None
     counts = queue.counts()
+    policy = catalog.policies.winner(declared.namespace, "queues", declared.name)
     return QueueView(
         name=declared.name,
         namespace=declared.namespace,
@@ -69,6 +70,8 @@ async def queue_view(catalog: Catalog, queue: Queue) -> QueueView:
         trimmed=counts.trimmed,
         oldest_ready_ms=await queue.oldest_ready_ms(),
         created_ms=declared.created_ms,
+        policy=policy.set.name if policy is not None else None,
+        effective=queue.config if policy is not None else None,
     )
 
 

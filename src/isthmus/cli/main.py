@@ -58,6 +58,7 @@ SECTIONS: Final[tuple[tuple[str, dict[str, Entry]], ...]] = (
             "group": Entry("group", "group_commands", "Consumer groups: lag, seek, remove."),
             "queue": Entry("queue", "queue", "Queues: peek, purge."),
             "dlq": Entry("dlq", "dlq", "Dead letters: look, redrive, remove."),
+            "policy": Entry("policy", "policy_commands", "Settings of all queues or exchanges that fit a pattern."),
         },
     ),
     ("Access", {"user": Entry("user", "user_commands", "Users: who may do what; passwords.")}),

@@ -205,7 +205,17 @@ def _queue_rows(queue: QueueView) -> list[tuple[str, object]]:
         ("dead letters go to", config.dead),
         ("keeps the order of keys", config.ordered),
         ("expires after", span_text(config.ttl_ms)),
+        *_policy_rows(queue),
     ]
+
+
+def _policy_rows(queue: QueueView) -> list[tuple[str, object]]:
+    """What a policy makes of it: its name, and each setting that is not as it was declared."""
+    if queue.effective is None:
+        return []
+    changed = differences(queue.config, queue.effective)
+    told = ", ".join(f"{name} {now}" for name, (_, now) in changed.items())
+    return [("policy", f"{queue.policy}: {told}" if told else queue.policy)]
 
 
 def _times(count: int | None) -> str:

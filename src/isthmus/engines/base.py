@@ -9,10 +9,10 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from isthmus.clock import Clock
-from isthmus.definition import QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.definition import PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
 from isthmus.log import batch as batches
 from isthmus.record import Appended, Record, StoredRecord
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView, UserView
+from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, PolicyView, QueueView, TopicView, UserView
 
 Start = int | Literal["earliest", "latest"] | tuple[Literal["time"], int]
 """Where reading starts: an offset, an end of the log, or ("time", milliseconds since 1970 UTC)."""
@@ -230,6 +230,15 @@ class Admin(Protocol):
 
     async def remove_user(self, name: str) -> None:
         """Remove it; its sessions end. Raises UnknownUser."""
+
+    async def policies(self) -> list[PolicyView]:
+        """All policies, as they are asked whether they fit. Raises AccessDenied, like the two that follow."""
+
+    async def set_policy(self, definition: PolicyDefinition) -> None:
+        """Make a policy, or put it in the place of that of its name. Raises InvalidArgument, Unsupported."""
+
+    async def remove_policy(self, name: str) -> None:
+        """Remove a policy. Raises UnknownPolicy."""
 
 
 class Engine(Protocol):

@@ -2,16 +2,16 @@
 
 from typing import Final, Protocol
 
-from isthmus.broker import accounts, describe, explain, redrive
+from isthmus.broker import accounts, describe, explain, governing, redrive
 from isthmus.broker.access import Session
 from isthmus.broker.broker import Broker
 from isthmus.broker.publishing import COPIES
-from isthmus.definition import QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.definition import PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
 from isthmus.engines.base import Start
 from isthmus.errors import InvalidArgument, UnknownPartition, UnknownQueue
 from isthmus.lenses.queue.queue import Queue
 from isthmus.record import Leased
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView, UserView
+from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, PolicyView, QueueView, TopicView, UserView
 
 REDRIVE_BATCH: Final = 256
 """Dead letters that are moved in one unit."""
@@ -206,3 +206,17 @@ class EmbeddedAdmin:
         """Remove it."""
         await self._engine.broker.quiet("user", "", name)
         await accounts.remove(self._engine.broker, self._engine.session, name)
+
+    async def policies(self) -> list[PolicyView]:
+        """All policies of the namespace."""
+        return governing.listed(self._engine.broker, self._engine.session, self._engine.namespace)
+
+    async def set_policy(self, definition: PolicyDefinition) -> None:
+        """Make or replace it."""
+        await self._engine.broker.quiet("policy", definition.namespace, definition.name)
+        await governing.put(self._engine.broker, self._engine.session, definition)
+
+    async def remove_policy(self, name: str) -> None:
+        """Remove it."""
+        await self._engine.broker.quiet("policy", self._engine.namespace, name)
+        await governing.remove(self._engine.broker, self._engine.session, self._engine.namespace, name)

@@ -2,10 +2,10 @@
 
 from typing import Literal, Protocol, TypeVar
 
-from isthmus.definition import QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.definition import PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
 from isthmus.engines.base import Start
 from isthmus.protocols.native import schema as wire
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView, UserView
+from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, PolicyView, QueueView, TopicView, UserView
 
 T = TypeVar("T")
 
@@ -107,6 +107,18 @@ class NativeAdmin:
     async def remove_user(self, name: str) -> None:
         """Remove a user."""
         await self._engine.ask_once(wire.RemoveUser(name), wire.Done)
+
+    async def policies(self) -> list[PolicyView]:
+        """All policies."""
+        return list((await self._engine.ask(wire.Policies(), wire.PolicyViews)).views)
+
+    async def set_policy(self, definition: PolicyDefinition) -> None:
+        """Make or replace a policy."""
+        await self._engine.ask(wire.SetPolicy(definition), wire.Done)
+
+    async def remove_policy(self, name: str) -> None:
+        """Remove a policy."""
+        await self._engine.ask_once(wire.RemovePolicy(name), wire.Done)
 
 
 def define(how: Literal["declare", "create", "alter"], asked: TopicDefinition | QueueDefinition) -> wire.Define:

@@ -18,6 +18,7 @@ from isthmus.definition import (
     Kept,
     Lifetime,
     Placement,
+    PolicyTarget,
     QueueConfig,
     ScramCredential,
     TopicConfig,
@@ -343,6 +344,27 @@ class AccessSecret(Fact, frozen=True, array_like=True, gc=False, tag=82):
     secret: bytes
 
 
+# ---- policies -----------------------------------------------------------------------------------------------------
+
+
+class PolicySet(Fact, frozen=True, array_like=True, gc=False, tag=90):
+    """A policy is this; the values of `settings` are JSON."""
+
+    namespace: str
+    name: str
+    pattern: str
+    applies_to: PolicyTarget
+    priority: int
+    settings: Kept
+
+
+class PolicyRemoved(Fact, frozen=True, array_like=True, gc=False, tag=91):
+    """The policy is gone."""
+
+    namespace: str
+    name: str
+
+
 AnyFact = (
     SegmentOpened
     | StoreOpened
@@ -373,6 +395,8 @@ AnyFact = (
     | UserSet
     | UserRemoved
     | AccessSecret
+    | PolicySet
+    | PolicyRemoved
 )
 
 _encoder = msgspec.msgpack.Encoder()

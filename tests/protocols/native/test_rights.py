@@ -12,7 +12,15 @@ from isthmus import scram
 from isthmus.broker import accounts
 from isthmus.broker.broker import Broker
 from isthmus.clock import ManualClock
-from isthmus.definition import Grant, Operation, QueueConfig, QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.definition import (
+    Grant,
+    Operation,
+    PolicyDefinition,
+    QueueConfig,
+    QueueDefinition,
+    TopicDefinition,
+    UserDefinition,
+)
 from isthmus.engines.embedded import EmbeddedEngine
 from isthmus.errors import AccessDenied
 from isthmus.log.storage import MemoryStorage
@@ -25,6 +33,8 @@ from support.engines import declare_all, publish
 
 Need = tuple[Operation, str]
 ORDER: Final = codec.pack_records([Record(b"x")], 10)
+
+POLICY: Final = PolicyDefinition(name="p", pattern="^x", settings=(("ttl_ms", b"1"),))
 
 ROWS: Final[list[tuple[wire.Request, tuple[Need, ...] | None]]] = [
     (wire.Define("declare", TopicDefinition(name="orders")), (("describe", "orders"),)),
@@ -63,6 +73,9 @@ ROWS: Final[list[tuple[wire.Request, tuple[Need, ...] | None]]] = [
     (wire.DefineUser("create", UserDefinition(name="eve")), None),
     (wire.DefineUser("alter", UserDefinition(name="other")), None),
     (wire.RemoveUser("other"), None),
+    (wire.Policies(), None),
+    (wire.SetPolicy(POLICY), None),
+    (wire.RemovePolicy("p"), None),
 ]
 """A request and all that it needs; None when only an administrator may."""
 
@@ -90,6 +103,7 @@ async def broker() -> AsyncGenerator[Broker]:
     await jobs.close()
     await (await owner.stream_source("orders", "audit", "earliest", None)).close()
     await owner.admin.create_user(UserDefinition(name="other"))
+    await owner.admin.set_policy(POLICY)
     yield made
     await owner.close()
     await made.close()

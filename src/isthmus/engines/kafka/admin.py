@@ -18,7 +18,7 @@ from confluent_kafka.admin import ConsumerGroupDescription
 
 from isthmus.broker import redrive
 from isthmus.clock import Clock
-from isthmus.definition import DEFAULT_NAMESPACE, QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.definition import DEFAULT_NAMESPACE, PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
 from isthmus.engines.base import Received, Start
 from isthmus.engines.kafka import progress
 from isthmus.engines.kafka.catalog import Catalog, QueueEntry, TopicEntry, group_of
@@ -44,6 +44,7 @@ from isthmus.views import (
     LifeStep,
     PartitionView,
     PeekedRecord,
+    PolicyView,
     QueueView,
     TopicView,
     UserView,
@@ -409,6 +410,18 @@ class KafkaAdmin:
         """Refused: see `_no_users`."""
         raise _no_users()
 
+    async def policies(self) -> list[PolicyView]:
+        """Refused: see `_no_policies`."""
+        raise _no_policies()
+
+    async def set_policy(self, definition: PolicyDefinition) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_policies`."""
+        raise _no_policies()
+
+    async def remove_policy(self, name: str) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_policies`."""
+        raise _no_policies()
+
     async def reclaim(self) -> int:
         """Refused: the cluster decides."""
         raise Unsupported("reclaiming disk at once", "Kafka deletes whole segments when retention lets them go")
@@ -416,3 +429,7 @@ class KafkaAdmin:
 
 def _no_users() -> Unsupported:
     return Unsupported("users of a Kafka cluster", "they and their rights are managed with Kafka's own tools")
+
+
+def _no_policies() -> Unsupported:
+    return Unsupported("policies of a Kafka cluster", "it has settings of single topics and of the cluster only")

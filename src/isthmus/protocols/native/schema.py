@@ -8,8 +8,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from isthmus.definition import QueueDefinition, TopicDefinition, UserDefinition
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, QueueView, TopicView, UserView
+from isthmus.definition import PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, PolicyView, QueueView, TopicView, UserView
 
 MAGIC: Final = "isthmus"
 VERSION: Final = 1
@@ -295,6 +295,22 @@ class RemoveUser(Struct, frozen=True, array_like=True, gc=False, tag=56):
     name: str
 
 
+class Policies(Struct, frozen=True, array_like=True, gc=False, tag=57):
+    """All policies."""
+
+
+class SetPolicy(Struct, frozen=True, array_like=True, gc=False, tag=58):
+    """Make a policy, or put it in the place of that of its name."""
+
+    policy: PolicyDefinition
+
+
+class RemovePolicy(Struct, frozen=True, array_like=True, gc=False, tag=59):
+    """Remove a policy."""
+
+    name: str
+
+
 Request = (
     Hello
     | Login
@@ -333,6 +349,9 @@ Request = (
     | Users
     | DefineUser
     | RemoveUser
+    | Policies
+    | SetPolicy
+    | RemovePolicy
 )
 
 # ---- answers -----------------------------------------------------------------------------------------------------
@@ -496,6 +515,12 @@ class UserViews(Struct, frozen=True, array_like=True, gc=False, tag=145):
     views: tuple[UserView, ...]
 
 
+class PolicyViews(Struct, frozen=True, array_like=True, gc=False, tag=146):
+    """Policies."""
+
+    views: tuple[PolicyView, ...]
+
+
 Answer = (
     Welcome
     | Challenge
@@ -515,4 +540,5 @@ Answer = (
     | Letters
     | Steps
     | UserViews
+    | PolicyViews
 )

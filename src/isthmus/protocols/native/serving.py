@@ -432,6 +432,20 @@ class Serving:
         await self._engine.admin.remove_user(asked.name)
         return wire.Done()
 
+    async def policies(self, _: wire.Policies) -> wire.Answer:
+        """All policies, for administrators."""
+        return wire.PolicyViews(tuple(await self._engine.admin.policies()))
+
+    async def set_policy(self, asked: wire.SetPolicy) -> wire.Answer:
+        """Make or replace a policy."""
+        await self._engine.admin.set_policy(asked.policy)
+        return wire.Done()
+
+    async def remove_policy(self, asked: wire.RemovePolicy) -> wire.Answer:
+        """Remove a policy."""
+        await self._engine.admin.remove_policy(asked.name)
+        return wire.Done()
+
 
 HANDLERS: Final[dict[type, Callable[[Serving, Any], Awaitable[wire.Answer]]]] = {
     wire.Define: Serving.define,
@@ -465,6 +479,9 @@ HANDLERS: Final[dict[type, Callable[[Serving, Any], Awaitable[wire.Answer]]]] = 
     wire.Users: Serving.users,
     wire.DefineUser: Serving.define_user,
     wire.RemoveUser: Serving.remove_user,
+    wire.Policies: Serving.policies,
+    wire.SetPolicy: Serving.set_policy,
+    wire.RemovePolicy: Serving.remove_policy,
 }
 """What a client that is known may ask."""
 
