@@ -29,6 +29,7 @@ from isthmus.lenses.stream.assignor import (
     TopicPartition,
     decode_assignment,
     encode_subscription,
+    owes_join,
     plan,
     subscription_of,
 )
@@ -560,7 +561,7 @@ class ConsumersSharePartitions(RuleBasedStateMachine):
     @initialize(count=st.integers(0, 4))
     def start(self, count: int) -> None:
         """With some consumers already at rest, because what goes wrong mostly goes wrong on the way from there."""
-        self.group = Group("billing", Ids(), subscription_of=subscription_of)
+        self.group = Group("billing", Ids(), subscription_of=subscription_of, owes_join=owes_join)
         self.now_ms = 0
         self.requests = itertools.count(1)
         self.consumers: list[Consumer] = []
@@ -701,6 +702,21 @@ class ConsumersSharePartitions(RuleBasedStateMachine):
         for topics in {consumer.topics for consumer in self.consumers}:
             counts = [len(consumer.owned) for consumer in self.consumers if consumer.topics == topics]
             assert max(counts) - min(counts) <= 1
+
+
+def test_a_static_member_that_restarts_before_it_passes_on_what_it_gave_up() -> None:
+    """Once found by the machine: half of the partitions had no owner for good."""
+    world = ConsumersSharePartitions()
+    world.start(0)
+    world.begin(("flights",), "left")
+    world.begin(("flights",), None)
+    world.step(world.consumers[0])
+    for _ in range(4):
+        world.all_go_on()
+
+    world.consumers[0] = Consumer(("flights",), "left")
+
+    world.teardown()
 
 
 TestConsumersSharePartitions = ConsumersSharePartitions.TestCase

@@ -19,6 +19,7 @@ from isthmus.lenses.stream.assignor import (
     decode_subscription,
     encode_assignment,
     encode_subscription,
+    owes_join,
     owners_of,
     plan,
     subscription_of,
@@ -328,6 +329,21 @@ class TestSubscriptionOf:
 
         assert subscription_of("range", data + b"more") == data + b"more"
         assert subscription_of(PROTOCOL, b"\xff") == b"\xff"
+
+
+class TestOwesJoin:
+    def test_who_gives_something_up_joins_again(self) -> None:
+        had = encode_subscription(Subscription(("t",), (("t", 0), ("t", 1)), 7))
+
+        assert owes_join(PROTOCOL, had, encode_assignment([("t", 0)]))
+        assert not owes_join(PROTOCOL, had, encode_assignment([("t", 0), ("t", 1), ("t", 2)]))
+
+    def test_what_cannot_be_read_owes_nothing(self) -> None:
+        had = encode_subscription(Subscription(("t",), (("t", 0),), 7))
+
+        assert not owes_join("range", had, b"")
+        assert not owes_join(PROTOCOL, b"\xff", b"")
+        assert not owes_join(PROTOCOL, had, b"\xff")
 
 
 def test_a_large_group_is_shared_out_evenly() -> None:

@@ -712,6 +712,15 @@ class TestStaticMembers:
         assert joined.generation == 1
         assert joined.members[0].metadata == b"wants; owns nothing"
 
+    def test_who_owes_the_group_a_join_is_rebalanced_for(self) -> None:
+        caller = Caller(Group("billing", Ids(), owes_join=lambda *known: known == ("range", b"wants", b"gives up")))
+        name = caller.joined(caller.join(instance_id="left", protocols=(("range", b"wants"),))).member
+        caller.sync(name, {name: b"gives up"})
+
+        joined = caller.joined(caller.join(instance_id="left", protocols=(("range", b"wants"),)))
+
+        assert joined.generation == 2
+
     def test_a_missed_rebalance_does_not_cost_the_place(self) -> None:
         caller, left, right = static_group()
         caller.join(left, instance_id="left", session_ms=100_000)

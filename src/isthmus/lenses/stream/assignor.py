@@ -118,6 +118,20 @@ def subscription_of(protocol: str, metadata: bytes) -> bytes:
         return metadata
 
 
+def owes_join(protocol: str, metadata: bytes, assignment: bytes) -> bool:
+    """Whether a member with this metadata is to join once more after this assignment, to pass on what it gives up.
+
+    For `Group`'s argument of that name: nobody else has what it gives up before it does, so if it restarts instead, the
+    group rebalances for it. Of another protocol, or of bytes that cannot be read, it is not known.
+    """
+    if protocol != PROTOCOL:
+        return False
+    try:
+        return not set(decode_subscription(metadata).owned) <= set(decode_assignment(assignment))
+    except InvalidArgument:
+        return False
+
+
 def _decode(argument: str, decoder: "msgspec.msgpack.Decoder[_Wire]", data: bytes) -> _Wire:
     if len(data) > MEMBER_METADATA_BYTES_MAX:
         raise InvalidArgument(argument, f"{len(data)} bytes, at most {MEMBER_METADATA_BYTES_MAX} are read")

@@ -107,6 +107,10 @@ def _whole(protocol: str, metadata: bytes) -> bytes:  # noqa: ARG001 - the defau
     return metadata
 
 
+def _never(protocol: str, metadata: bytes, assignment: bytes) -> bool:  # noqa: ARG001 - the default of `owes_join`
+    return False
+
+
 class Group:
     """One consumer group.
 
@@ -118,6 +122,8 @@ class Group:
         subscription_of: what of a (protocol, metadata) decides who gets what in the long run, without passing things
             such as what the member owns just now: a static member that returns with the same is not rebalanced for.
             Must not raise. Without it all of the metadata counts.
+        owes_join: whether a member of (protocol, metadata) that was given this assignment has to join again before
+            others get what it gives up: then the group rebalances for its return. Must not raise.
     """
 
     def __init__(
@@ -128,6 +134,7 @@ class Group:
         generation: int = 0,
         initial_delay_ms: int = 0,
         subscription_of: Callable[[str, bytes], bytes] = _whole,
+        owes_join: Callable[[str, bytes, bytes], bool] = _never,
     ) -> None:
         self.name = name
         self.state = State.EMPTY
@@ -138,6 +145,7 @@ class Group:
         self._make_id = make_id
         self._initial_delay_ms = initial_delay_ms
         self._subscription_of = subscription_of
+        self._owes_join = owes_join
         self._members: dict[str, _Member] = {}
         self._instances: dict[str, str] = {}
         self._pending: dict[str, int] = {}
@@ -376,11 +384,12 @@ class Group:
         replies = _refuse(old, old.joining, fenced) + _refuse(old, old.syncing, fenced)
         member = _Member(self._new_id(ask), old.instance_id, ask, newcomer=old.newcomer, assignment=old.assignment)
         unchanged = self._subscriptions(ask) == self._subscriptions(old.ask)
+        owed = self._owes_join(self.protocol, old.metadata(self.protocol), old.assignment)
         del self._members[old.id]
         self._enter(member)
         if self.leader == old.id:
             self.leader = member.id
-        if self.state is State.STABLE and unchanged:
+        if self.state is State.STABLE and unchanged and not owed:
             member.heard(now_ms)
             member.sync_until_ms = now_ms + self._rebalance_ms()
             return [*replies, self._joined(member, request, skip_assignment=member.id == self.leader)]

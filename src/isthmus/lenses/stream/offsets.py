@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from isthmus.errors import InvalidArgument, OffsetOutOfRange, TooFarAhead
-from isthmus.lenses.stream.assignor import subscription_of
+from isthmus.lenses.stream.assignor import owes_join, subscription_of
 from isthmus.lenses.stream.group import Group
 from isthmus.lenses.stream.membership import State
 from isthmus.lenses.stream.position import Position, Progress
@@ -49,7 +49,7 @@ class ConsumerGroup:
         self.created_ms = declared.created_ms
         self.expires = declared.expires
         self._made = 0
-        self.members = Group(declared.name, self._make_member_id, subscription_of=subscription_of)
+        self.members = Group(declared.name, self._make_member_id, subscription_of=subscription_of, owes_join=owes_join)
         self.positions: dict[int, facts.Committed] = {}
         self._reserved: dict[int, facts.Committed] = {}
         self.active_ms = 0  # since the store was opened
