@@ -156,10 +156,20 @@ ROOMS: Final = (
         f"{LEAF} {BATCH} {ENGINE_PORT} engines.native_* protocols.native.codec protocols.native.connection"
         " protocols.native.schema protocols.native.errors",
     ),
-    # On a cluster the engine does itself what a broker of ours does: positions, dead letters, marks on records.
+    # On a foreign broker the engine does itself what one of ours does: positions, dead letters, marks on records.
+    Room(
+        "engines.shared.*",
+        f"{LEAF} {BATCH} {ENGINE_PORT} engines.shared.* lenses.stream.position broker.redrive broker.publishing",
+    ),
     Room(
         "engines.kafka.*",
-        f"{LEAF} {BATCH} {ENGINE_PORT} engines.kafka.* lenses.stream.position broker.redrive broker.publishing",
+        f"{LEAF} {BATCH} {ENGINE_PORT} engines.kafka.* engines.shared.* lenses.stream.position broker.redrive"
+        " broker.publishing",
+    ),
+    Room(
+        "engines.rabbitmq.*",
+        f"{LEAF} {BATCH} {ENGINE_PORT} engines.rabbitmq.* engines.shared.* lenses.stream.position broker.redrive"
+        " broker.publishing",
     ),
     Room("engines.*", f"{LEAF} {BATCH} {ENGINE_PORT}"),
     # Commands.
@@ -202,7 +212,7 @@ PACKAGES: Final = (
     ("pydantic", "client.models"),
     ("fastavro", "client.avro"),
     ("confluent_kafka", "engines.kafka.*"),
-    ("aio_pika", "engines.rabbitmq"),
+    ("aio_pika aiormq pamqp", "engines.rabbitmq.*"),
     ("boto3 botocore", "engines.kinesis engines.sqs"),
     ("lz4 cramjam backports compression", "log.compression"),
 )
