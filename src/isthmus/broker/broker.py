@@ -13,6 +13,7 @@ from isthmus import definition
 from isthmus.broker import definitions, foreign, publishing, redrive
 from isthmus.broker.access import Access, Session
 from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
+from isthmus.broker.connections import Connections
 from isthmus.broker.foreign import Lanes
 from isthmus.broker.groups import Coordinator
 from isthmus.broker.holders import Holders
@@ -82,6 +83,7 @@ class Broker:
         self.access.users.attach(self.journal, self.catalog.used)
         self.polls = LongPolls(clock)
         self.coordinator = Coordinator(clock)
+        self.connections = Connections()
         self.producer_ids = ProducerIds(self.journal, self.catalog)
         self.housekeeping = Housekeeping(self)
         self.lanes = Lanes(self.journal.run)
