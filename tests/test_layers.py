@@ -88,7 +88,8 @@ ROOMS: Final = (
     Room("lenses.stream.*", f"{LEAF} {BATCH} log.facts log.journal log.partition lenses.stream.*"),
     Room("lenses.queue.*", f"{LEAF} {BATCH} log.facts log.journal log.partition lenses.queue.*"),
     # One door.
-    Room("broker.routing", LEAF),
+    Room("broker.bindings", LEAF),
+    Room("broker.routing", f"{LEAF} broker.bindings"),
     Room("broker.deaths", f"{LEAF} {BATCH}"),
     Room("broker.*", f"{LEAF} log.* lenses.* broker.*"),
     # Protocols: only handlers name the broker; none imports another, but all may use http, and two share aws.
@@ -183,8 +184,8 @@ ROOMS: Final = (
 )
 
 PURE: Final = (
-    f"{PURE_LOG} record errors limits definition views ranges scram broker.routing broker.deaths broker.sasl"
-    " broker.attempts"
+    f"{PURE_LOG} record errors limits definition views ranges scram broker.routing broker.bindings broker.deaths"
+    " broker.sasl broker.attempts"
     f" {LEDGER} lenses.queue.admission lenses.queue.ledger lenses.queue.translate"
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
     " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"
