@@ -25,7 +25,7 @@ help:
 	@echo 'make check   format, lint, types, layers, tidiness'
 	@echo 'make crash   100,000 crash states, 500 kills and 50 of a server instead of 20,000, 52 and 3'
 	@echo 'make fuzz    bad input, for longer'
-	@echo 'make clients real clients of every language, against Isthmus and a real Apache Kafka'
+	@echo 'make clients real clients of every language, against Isthmus and a real Apache Kafka or RabbitMQ'
 	@echo 'make bench   figures, with the durability beside each'
 	@echo 'make memory  5 GB of unread events through a broker, and what stays resident'
 	@echo 'make docs    links and examples of the documentation'

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from support import apache_kafka
+from support import amqp_brokers, apache_kafka
 from support.serve_process import serve_process
 
 ALL: Final = bool(os.environ.get("ISTHMUS_ALL_CLIENTS"))
@@ -15,6 +15,9 @@ ALL: Final = bool(os.environ.get("ISTHMUS_ALL_CLIENTS"))
 Apache Kafka, which proves that it asks for what Kafka does."""
 
 BROKERS: Final = ("isthmus", "apache") if ALL else ("isthmus",)
+
+
+AMQP_BROKERS: Final = ("rabbitmq",)
 
 
 @pytest.fixture
@@ -37,3 +40,17 @@ def bootstrap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         pytest.skip(why)
     with apache_kafka.apache_kafka(directory) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clients")
+
+
+@pytest.fixture(scope="module", params=AMQP_BROKERS)
+def amqp_broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[amqp_brokers.AmqpBroker]:
+    """A broker that speaks AMQP."""
+    with amqp_brokers.amqp_broker(request.param, tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
