@@ -109,6 +109,10 @@ ROOMS: Final = (
     Room("protocols.kafka.compiled", f"{LEAF} {{own}}.schema {{own}}.messages"),
     Room("protocols.kafka.codec", f"{LEAF} {{own}}.schema {{own}}.compiled"),
     Room("protocols.kafka.connection", f"{LEAF} {{own}}.schema {{own}}.compiled {{own}}.codec"),
+    Room("protocols.amqp.table", LEAF),
+    Room("protocols.amqp.methods protocols.amqp.properties", f"{LEAF} {{own}}.table"),
+    Room("protocols.amqp.codec", f"{LEAF} {{own}}.table {{own}}.methods"),
+    Room("protocols.amqp.connection", f"{LEAF} {{own}}.table {{own}}.methods {{own}}.properties {{own}}.codec"),
     Room("protocols.*.codec", f"{LEAF} {BATCH} {{own}}.schema {{own}}.methods"),
     Room("protocols.*.connection", f"{LEAF} {BATCH} protocols.http.* {{own}}.codec {{own}}.schema {{own}}.methods"),
     Room(
@@ -179,6 +183,7 @@ PURE: Final = (
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
     " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"
     " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"
+    " protocols.amqp.table protocols.amqp.properties"
     " protocols.kafka.layouts protocols.kafka.messages protocols.kafka.compiled"
     " protocols.native.errors"
     " protocols.http.head protocols.http.chunked protocols.http.messages web.exposition"

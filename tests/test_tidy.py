@@ -42,6 +42,7 @@ NO_TEST_FILE: Final = {
     "engines.base": "the port only; tests/engines/ holds every engine to it",
     "protocols.native.schema": "data only; the codec's tests hold it to the format text and send every message round",
     "protocols.kafka.layouts": "data only; the tests of the schema and the codec read all of it",
+    "protocols.amqp.methods": "data only; the codec's tests send every method round and compare all with another codec",
     "protocols.door": "types only; the driver's and every protocol's tests hold both sides to it",
     "views": "data only; what fills a view is tested",
     "sync": "hands on one name of client/sync.py, which has its test",

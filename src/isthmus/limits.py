@@ -447,6 +447,33 @@ KAFKA_TOLD_CHARS_MAX: Final = 1_000
 FETCH_WAIT_MS_MAX: Final = 300_000
 """How long a fetch may wait for something to come, whatever it asks for."""
 
+# ---- AMQP --------------------------------------------------------------------------------------------------------
+
+AMQP_TABLE_DEPTH_MAX: Final = 32
+"""How deeply a field table may be nested."""
+
+AMQP_FRAME_BYTES_FIRST: Final = 8 * KIB
+"""The longest frame before another length is agreed upon."""
+
+AMQP_FRAME_BYTES_MAX: Final = 128 * KIB
+"""The longest frame that is proposed: becomes at most that many objects, when it is a table."""
+
+AMQP_FRAME_BYTES_GRACE: Final = 8
+"""So much longer than agreed a frame may be: clients forget to count what is around it."""
+
+AMQP_CHANNELS_MAX: Final = 2_047
+"""Channels of one connection, and the highest number of one."""
+
+AMQP_BODY_BYTES_MAX: Final = 16 * MIB
+"""Body of one message."""
+
+AMQP_ASSEMBLY_BYTES_MAX: Final = 32 * MIB
+"""Bodies of a connection that have begun to come and are not whole, on all of its channels together."""
+
+AMQP_CACHED_MAX: Final = 256
+AMQP_CACHED_BYTES: Final = 512
+"""Addresses and properties of messages that a connection knows to be well-formed, and how long one may be for that."""
+
 # ---- native protocol ---------------------------------------------------------------------------------------------
 
 NATIVE_FRAME_BYTES_MAX: Final = UNIT_BYTES_MAX + 1 * MIB
