@@ -88,7 +88,8 @@ ROOMS: Final = (
     Room("lenses.stream.*", f"{LEAF} {BATCH} log.facts log.journal log.partition lenses.stream.*"),
     Room("lenses.queue.*", f"{LEAF} {BATCH} log.facts log.journal log.partition lenses.queue.*"),
     # One door.
-    Room("broker.routing", LEAF),
+    Room("broker.bindings", LEAF),
+    Room("broker.routing", f"{LEAF} broker.bindings"),
     Room("broker.deaths", f"{LEAF} {BATCH}"),
     Room("broker.*", f"{LEAF} log.* lenses.* broker.*"),
     # Protocols: only handlers name the broker; none imports another, but all may use http, and two share aws.
@@ -160,10 +161,20 @@ ROOMS: Final = (
         f"{LEAF} {BATCH} {ENGINE_PORT} engines.native_* protocols.native.codec protocols.native.connection"
         " protocols.native.schema protocols.native.errors",
     ),
-    # On a cluster the engine does itself what a broker of ours does: positions, dead letters, marks on records.
+    # On a foreign broker the engine does itself what one of ours does: positions, dead letters, marks on records.
+    Room(
+        "engines.shared.*",
+        f"{LEAF} {BATCH} {ENGINE_PORT} engines.shared.* lenses.stream.position broker.redrive broker.publishing",
+    ),
     Room(
         "engines.kafka.*",
-        f"{LEAF} {BATCH} {ENGINE_PORT} engines.kafka.* lenses.stream.position broker.redrive broker.publishing",
+        f"{LEAF} {BATCH} {ENGINE_PORT} engines.kafka.* engines.shared.* lenses.stream.position broker.redrive"
+        " broker.publishing",
+    ),
+    Room(
+        "engines.rabbitmq.*",
+        f"{LEAF} {BATCH} {ENGINE_PORT} engines.rabbitmq.* engines.shared.* lenses.stream.position broker.redrive"
+        " broker.publishing",
     ),
     Room("engines.*", f"{LEAF} {BATCH} {ENGINE_PORT}"),
     # Commands.
@@ -177,8 +188,8 @@ ROOMS: Final = (
 )
 
 PURE: Final = (
-    f"{PURE_LOG} record errors limits definition views ranges scram broker.routing broker.deaths broker.sasl"
-    " broker.attempts"
+    f"{PURE_LOG} record errors limits definition views ranges scram broker.routing broker.bindings broker.deaths"
+    " broker.sasl broker.attempts"
     f" {LEDGER} lenses.queue.admission lenses.queue.ledger lenses.queue.translate"
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
     " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"
@@ -207,7 +218,7 @@ PACKAGES: Final = (
     ("pydantic", "client.models"),
     ("fastavro", "client.avro"),
     ("confluent_kafka", "engines.kafka.*"),
-    ("aio_pika", "engines.rabbitmq"),
+    ("aio_pika aiormq pamqp", "engines.rabbitmq.*"),
     ("boto3 botocore", "engines.kinesis engines.sqs"),
     ("lz4 cramjam backports compression", "log.compression"),
 )

@@ -38,6 +38,8 @@ NO_TEST_FILE: Final = {
     "engines.kafka.feed": "the suite of all engines runs it, tests/engines/test_suite.py",
     "engines.kafka.group": "the suite of all engines runs it, tests/engines/test_suite.py",
     "engines.kafka.link": "the suite of all engines runs it, tests/engines/test_suite.py",
+    "engines.shared.desk": "the suite of all engines runs it, tests/engines/test_suite.py",
+    "engines.shared.pieces": "the tests of lots use all of it, tests/engines/shared/test_lot.py",
     "engines.kafka.reader": "the suite of all engines runs it, tests/engines/test_suite.py",
     "engines.base": "the port only; tests/engines/ holds every engine to it",
     "protocols.native.schema": "data only; the codec's tests hold it to the format text and send every message round",

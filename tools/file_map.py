@@ -33,6 +33,7 @@ FOLDERS: Final = {
     "server": "Sockets",
     "engines": "Several engines behind one port",
     "engines/kafka": "The engine on a Kafka cluster",
+    "engines/shared": "What engines on foreign brokers share",
     "client": "One API",
     "cli": "Commands",
     "demo": "The demo",

@@ -20,8 +20,24 @@ TOPICS_MAX: Final = 100_000
 PARTITIONS_MAX: Final = 1_024
 """Partitions of one topic."""
 
+EXCHANGES_MAX: Final = 100_000
+"""Exchanges in one store."""
+
 BINDINGS_MAX: Final = 100_000
 """Bindings of exchanges in one store."""
+
+ROUTING_KEY_BYTES_MAX: Final = 255
+"""UTF-8 bytes of a routing key or of the pattern of a binding."""
+
+ROUTING_KEYS_MAX: Final = 64
+"""Routing keys of one publish: its own, and those to which copies go."""
+
+HEADER_MATCH_ROWS_MAX: Final = 64
+BINDING_BYTES_MAX: Final = 16 * KIB
+"""What the match of a binding by headers may hold, and what a binding may take in all."""
+
+ROUTES_KEPT: Final = 65_536
+"""Pairs of exchange and routing key whose topics are remembered."""
 
 # ---- records, units, groups --------------------------------------------------------------------------------------
 

@@ -1,20 +1,22 @@
 """The door: definitions, exchanges, de-duplication, idempotent producers, commits, and what ends with whom."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from isthmus.broker.broker import Broker
 from isthmus.broker.catalog import Exchange
-from isthmus.broker.publishing import Options
+from isthmus.broker.publishing import PLAIN, Options, Routed
 from isthmus.clock import SystemClock
 from isthmus.definition import (
     DEFAULT_NAMESPACE,
     Binding,
     ExchangeDefinition,
+    HeaderMatch,
     Lifetime,
     QueueConfig,
     QueueDefinition,
@@ -48,6 +50,7 @@ from isthmus.lenses.stream.position import Progress
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, dedup
 from isthmus.log.batch import BatchHeader
+from isthmus.log.headers import encode_headers
 from isthmus.log.journal import Pending
 from isthmus.log.storage import RealStorage
 from isthmus.record import Appended, Record
@@ -73,8 +76,12 @@ async def bind(w: World, topic: str, key: str = "", *, unbind: bool = False) -> 
     await w.broker.bind(w.session, Binding(exchange="shop", topic=topic, key=key), unbind=unbind)
 
 
-async def route(w: World, *texts: str, key: str = "") -> list[Appended]:
-    return await w.broker.route(w.session, w.broker.catalog.exchange(NS, "shop"), key, records(*texts))
+def routed(w: World, *texts: str, key: str = "", options: Options = PLAIN) -> Routed:
+    return w.broker.route(w.session, w.broker.catalog.exchange(NS, "shop"), [key], records(*texts), options)
+
+
+async def route(w: World, *texts: str, key: str = "", options: Options = PLAIN) -> list[Appended]:
+    return await routed(w, *texts, key=key, options=options).pending
 
 
 def places(found: list[Appended]) -> list[tuple[str, int, int, int]]:
@@ -340,30 +347,54 @@ class TestExchanges:
 
             assert await w.read("a") == await w.read("state") == [(0, "k:1")]
 
-    async def test_when_one_target_refuses_nothing_is_appended_anywhere(self) -> None:
+    async def test_a_target_that_refuses_is_named_and_the_others_have_the_records(self) -> None:
         async with world() as w:
             await w.topic("a")
             await w.topic("small", record_bytes_max=10)
             await w.topic("state", compact=True)
             await exchange(w)
-            await bind(w, "a")
-            await bind(w, "small")
+            for topic in ("a", "small", "state"):
+                await bind(w, topic)
 
-            with pytest.raises(RecordTooLarge):
-                await route(w, "x" * 100)
-            await bind(w, "small", unbind=True)
-            await bind(w, "state")
-            with pytest.raises(KeyRequired):
-                await route(w, "no key")
+            found = routed(w, "x" * 100)
+            appended = await found.pending
 
-            assert await w.read("a") == []
+            assert places(appended) == [("a", 0, 0, 1)]
+            assert [topic.name for topic in found.topics] == ["a", "small", "state"]
+            assert [(each.topic.name, type(each.error)) for each in found.refused] == [
+                ("small", RecordTooLarge), ("state", KeyRequired)
+            ]  # fmt: skip
 
-    async def test_ids_of_de_duplication_belong_to_topics(self) -> None:
+    async def test_when_all_refuse_nothing_is_stored(self) -> None:
         async with world() as w:
-            found = await exchange(w)
+            await w.topic("small", record_bytes_max=10)
+            await exchange(w)
+            await bind(w, "small")
+            before = w.broker.journal.written_lsn
 
-            with pytest.raises(InvalidArgument, match="dedup"):
-                w.broker.route(w.session, found, "", records("a"), Options(dedup="id"))
+            found = routed(w, "x" * 100)
+
+            assert (await found.pending, len(found.refused)) == ([], 1)
+            assert w.broker.journal.written_lsn == before
+
+    async def test_an_id_of_de_duplication_counts_in_each_topic_for_itself(self) -> None:
+        async with world() as w:
+            for topic in "ab":
+                await w.topic(topic)
+            await exchange(w)
+            await bind(w, "a")
+            once = Options(dedup="once")
+            await route(w, "1", options=once)
+            await bind(w, "b")
+
+            both = [routed(w, text, options=once).pending for text in ("2", "3")]
+            again = [await pending for pending in both]
+
+            assert await w.read("a") == [(0, "1")]
+            assert await w.read("b") == [(0, "2")]
+            assert [sorted((each.topic, each.duplicate) for each in found) for found in again] == [
+                [("a", True), ("b", False)], [("a", True), ("b", True)]
+            ]  # fmt: skip
 
     async def test_a_name_is_taken_once_and_free_after_removal(self) -> None:
         async with world() as w:
@@ -378,11 +409,6 @@ class TestExchanges:
                 w.broker.catalog.exchange(NS, "shop")
             await exchange(w, "direct")
 
-    async def test_kinds_of_later_versions_are_refused_by_name(self) -> None:
-        async with world() as w:
-            with pytest.raises(Unsupported, match="topic"):
-                await exchange(w, "topic")
-
     async def test_what_is_not_there_cannot_be_bound(self) -> None:
         async with world() as w:
             with pytest.raises(UnknownExchange):
@@ -390,6 +416,233 @@ class TestExchanges:
             await exchange(w)
             with pytest.raises(UnknownTopic):
                 await bind(w, "a")
+            with pytest.raises(UnknownExchange):
+                await w.broker.bind(w.session, Binding(exchange="shop", to_exchange="nothing"))
+
+    async def test_the_default_exchange_leads_to_the_topic_of_the_keys_name(self) -> None:
+        async with world() as w:
+            await w.topic("a")
+            await w.topic("b")
+
+            found = w.broker.route(w.session, None, ["a", "nothing", "b", "a"], records("1"))
+            lost = w.broker.route(w.session, None, ["a"], records("1"), namespace="other")
+
+            assert places(await found.pending) == [("a", 0, 0, 1), ("b", 0, 0, 1)]
+            assert (await lost.pending, lost.topics) == ([], ())
+
+    async def test_an_exchange_leads_through_others_and_to_its_alternate(self) -> None:
+        async with world() as w:
+            await w.topic("a")
+            await w.topic("rest")
+            broker = w.broker
+            for asked in (
+                ExchangeDefinition(name="shop", kind="topic", alternate="lost"),
+                ExchangeDefinition(name="inner", kind="direct", internal=True),
+                ExchangeDefinition(name="lost", kind="fanout"),
+            ):
+                await broker.create_exchange(w.session, asked)
+            await broker.bind(w.session, Binding(exchange="shop", to_exchange="inner", key="eu.#"))
+            await broker.bind(w.session, Binding(exchange="inner", topic="a", key="eu.de"))
+            await broker.bind(w.session, Binding(exchange="lost", topic="rest"))
+            await w.reopen()
+
+            found = [places(await route(w, "1", key=key)) for key in ("eu.de", "eu.fr", "us")]
+
+            assert found == [[("a", 0, 0, 1)], [], [("rest", 0, 0, 1)]]
+            with pytest.raises(InvalidArgument, match="internal"):
+                w.broker.route(w.session, w.broker.catalog.exchange(NS, "inner"), ["x"], records("1"))
+
+    async def test_records_that_an_exchange_looks_into_have_to_have_the_same_headers(self) -> None:
+        async with world() as w:
+            await w.topic("a")
+            await exchange(w, "headers")
+            match = HeaderMatch(rows=(("kind", b"report"),))
+            await w.broker.bind(w.session, Binding(exchange="shop", topic="a", match=match))
+            found = w.broker.catalog.exchange(NS, "shop")
+            report, letter = (Record(b"x", headers=encode_headers([("kind", kind)])) for kind in (b"report", b"letter"))
+
+            results = [w.broker.route(w.session, found, [""], [each]) for each in (report, letter)]
+            given = w.broker.route(w.session, found, [""], [letter], headers=lambda: {"kind": "report"})
+
+            assert [len(await each.pending) for each in (*results, given)] == [1, 0, 1]
+            with pytest.raises(InvalidArgument, match="different headers"):
+                w.broker.route(w.session, found, [""], [report, letter])
+
+    async def test_where_a_key_leads_is_looked_up_again_when_anything_of_it_changed(self) -> None:
+        async with world() as w:
+            await w.topic("a")
+            await w.topic("b")
+            await exchange(w)
+            await bind(w, "a")
+            steps: list[Callable[[], Awaitable[Any]]] = [
+                lambda: bind(w, "b"),
+                lambda: w.broker.remove_topic(w.session, NS, "a"),
+                lambda: w.broker.alter_topic(w.session, TopicDefinition(name="b", partitions=2)),
+                lambda: bind(w, "b", unbind=True),
+            ]
+
+            found = [len(routed(w, "1").topics)]
+            for step in steps:
+                await step()
+                found.append(len(routed(w, "1").topics))
+                assert all(topic is w.find(topic.name) for topic in routed(w, "1").topics)
+
+            assert found == [1, 2, 1, 1, 0]
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"topic": ""}, "give one of the two"),
+            ({"to_exchange": "shop"}, "give one of the two"),
+            ({"key": "x" * 256}, "256 bytes"),
+            ({"key": "\ud800"}, "Unicode"),
+            ({"match": HeaderMatch(rows=tuple((str(at), 1) for at in range(65)))}, "65 headers"),
+            ({"kept": b"x" * 20_000}, "20000 bytes"),
+        ],
+    )
+    async def test_what_no_binding_can_be_is_named(self, fields: dict[str, Any], message: str) -> None:
+        async with world() as w:
+            await w.topic("a")
+            await exchange(w)
+            asked: dict[str, Any] = {"exchange": "shop", "topic": "a"}
+
+            with pytest.raises(InvalidArgument, match=message):
+                await w.broker.bind(w.session, Binding(**asked | fields))
+
+    async def test_a_publish_has_a_bounded_number_of_keys(self) -> None:
+        async with world() as w:
+            found = await exchange(w)
+
+            for keys in ([], ["x"] * 65):
+                with pytest.raises(InvalidArgument, match="keys"):
+                    w.broker.route(w.session, found, keys, records("1"))
+
+
+async def made(w: World, name: str, *, auto_remove: bool = True) -> None:
+    await w.broker.create_exchange(w.session, ExchangeDefinition(name=name, kind="fanout", auto_remove=auto_remove))
+
+
+class TestExchangesThatGoWithTheirLastBinding:
+    def names(self, w: World) -> list[str]:
+        return sorted(name for _, name in w.broker.catalog.exchange_names)
+
+    async def test_they_go_when_it_is_taken_back_and_not_before_they_had_one(self) -> None:
+        async with world() as w:
+            await w.topic("a")
+            await w.topic("b")
+            await made(w, "shop")
+            await bind(w, "a", unbind=True)
+            before = self.names(w)
+            await bind(w, "a")
+            await bind(w, "b")
+
+            await bind(w, "a", unbind=True)
+            between = self.names(w)
+            await bind(w, "b", unbind=True)
+
+            assert (before, between, self.names(w)) == (["shop"], ["shop"], [])
+            await w.reopen()
+            assert self.names(w) == []
+
+    async def test_they_go_with_the_topic_that_it_leads_to_one_after_the_other(self) -> None:
+        async with world() as w:
+            await w.topic("a")
+            for name in ("one", "two", "three"):
+                await made(w, name)
+            await made(w, "stays", auto_remove=False)
+            for start, end in (("stays", "one"), ("one", "two"), ("two", "one")):
+                await w.broker.bind(w.session, Binding(exchange=start, to_exchange=end))
+            await w.broker.bind(w.session, Binding(exchange="two", topic="a"))
+            await w.broker.bind(w.session, Binding(exchange="three", topic="a", key="1"))
+            await w.broker.bind(w.session, Binding(exchange="three", topic="a", key="2"))
+
+            await w.broker.remove_topic(w.session, NS, "a")
+            between = self.names(w)
+            await w.broker.remove_exchange(w.session, NS, "one")
+
+            assert (between, self.names(w)) == (["one", "stays", "two"], ["stays"])
+            assert w.broker.catalog.bindings == 0
+
+    async def test_they_go_with_a_session_whose_topic_it_leads_to(self) -> None:
+        async with world() as w:
+            other = w.broker.session()
+            await w.broker.create_queue(other, QueueDefinition(name="mine", lifetime="session"))
+            await made(w, "shop")
+            await bind(w, "mine")
+
+            w.broker.end_session(other)
+
+            assert self.names(w) == []
+
+    async def test_two_that_take_back_the_last_two_at_once_leave_it_to_housekeeping(self, tmp_path: Path) -> None:
+        async with disk(tmp_path) as w:
+            for topic in "ab":
+                await w.topic(topic)
+            await made(w, "shop")
+            for topic in "ab":
+                await bind(w, topic)
+            both = [w.broker.bind(w.session, Binding(exchange="shop", topic=topic), unbind=True) for topic in "ab"]
+            for each in both:
+                await each
+            before = self.names(w)
+
+            await w.broker.housekeeping.once()
+
+            assert (before, self.names(w)) == (["shop"], [])
+
+    async def test_one_that_was_left_empty_by_a_crash_goes_when_the_store_is_opened(self, tmp_path: Path) -> None:
+        async with disk(tmp_path) as w:
+            for topic in "ab":
+                await w.topic(topic)
+            await made(w, "shop")
+            await made(w, "fresh")
+            for topic in "ab":
+                await bind(w, topic)
+            both = [w.broker.bind(w.session, Binding(exchange="shop", topic=topic), unbind=True) for topic in "ab"]
+            for each in both:
+                await each
+
+            await w.reopen()
+
+            assert self.names(w) == ["fresh"]
+
+    async def test_nobody_binds_from_one_that_is_going(self, tmp_path: Path) -> None:
+        async with disk(tmp_path) as w:
+            await w.topic("a")
+            await made(w, "shop")
+            await bind(w, "a")
+
+            going = w.broker.bind(w.session, Binding(exchange="shop", topic="a"), unbind=True)
+            with pytest.raises(BeingChanged):
+                w.broker.bind(w.session, Binding(exchange="shop", topic="a"))
+            await going
+
+    async def test_one_with_a_binding_on_its_way_stays(self, tmp_path: Path) -> None:
+        async with disk(tmp_path) as w:
+            for topic in "ab":
+                await w.topic(topic)
+            await made(w, "shop")
+            await bind(w, "a")
+
+            coming = w.broker.bind(w.session, Binding(exchange="shop", topic="b"))
+            await w.broker.bind(w.session, Binding(exchange="shop", topic="a"), unbind=True)
+            await coming
+
+            assert self.names(w) == ["shop"]
+
+    async def test_one_that_is_in_use_stays_when_that_is_asked(self) -> None:
+        async with world() as w:
+            await w.topic("a")
+            await made(w, "shop")
+            await bind(w, "a")
+
+            with pytest.raises(InUse, match="bindings from it"):
+                await w.broker.remove_exchange(w.session, NS, "shop", if_unused=True)
+            await bind(w, "a", unbind=True)
+            await made(w, "shop")
+            await w.broker.remove_exchange(w.session, NS, "shop", if_unused=True)
+
+            assert self.names(w) == []
 
 
 class TestLifetimes:
@@ -883,7 +1136,7 @@ class TestPublishing:
                 await bind(w, topic)
 
             found = w.broker.catalog.exchange(NS, "shop")
-            pending = w.broker.route(w.session, found, "", records("x" * 10_000))
+            pending = w.broker.route(w.session, found, [""], records("x" * 10_000)).pending
 
             assert 10_000 < w.session.credit.used_bytes < 11_000
             await pending

@@ -85,7 +85,7 @@ class TestFacts:
             definitions.topic_made(catalog, TopicDefinition(name="new"), 5)
             definitions.queue_made(catalog, QueueDefinition(name="jobs"), (), 5)
             definitions.exchange_made(catalog, ExchangeDefinition(name="new"))
-            definitions.binding_changed(catalog, Binding(exchange="sales", topic="orders"), unbind=False)
+            definitions.bound(catalog, Binding(exchange="sales", topic="orders"))
             definitions.topic_gone(catalog, w.find("work"))
 
             assert list(catalog.export())[1:] == before
@@ -165,8 +165,8 @@ class TestFacts:
             catalog, asked = w.broker.catalog, Binding(exchange="sales", topic="orders", key="eu")
             exchange = catalog.exchange("default", "sales").set.id
 
-            made = definitions.binding_changed(catalog, asked, unbind=False)
-            gone = definitions.binding_changed(catalog, asked, unbind=True)
+            made = definitions.bound(catalog, asked)
+            gone = definitions.unbound(catalog, asked)
 
             assert made == facts.BindingSet(exchange, w.find().id, "eu")
-            assert gone == facts.BindingRemoved(exchange, w.find().id, "eu")
+            assert gone == [facts.BindingRemoved(exchange, w.find().id, "eu")]

@@ -242,7 +242,7 @@ class TestFanOut:
             topics = [await w.topic(f"t{number}") for number in range(3)]
             unit = w.broker.journal.unit()
 
-            rows = fan_out(unit, Publish(records("a", "b"), NOW_MS), topics, 0)
+            rows, _ = fan_out(unit, Publish(records("a", "b"), NOW_MS), topics, 0)
             placed = await unit.submit()
 
             assert len(unit.entries) == 1
@@ -255,7 +255,7 @@ class TestFanOut:
             unit = w.broker.journal.unit()
             given = [f"{key}:{number}" for number in range(3) for key in "abcdefgh"]
 
-            rows = fan_out(unit, Publish(records(*given), NOW_MS), topics, 0)
+            rows, _ = fan_out(unit, Publish(records(*given), NOW_MS), topics, 0)
             await unit.submit()
 
             for topic in topics:
@@ -306,7 +306,7 @@ class TestFanOut:
             topics = [await w.topic(f"t{number}") for number in range(5)]
             unit = w.broker.journal.unit()
 
-            rows = fan_out(unit, Publish(records("a"), NOW_MS), topics, 0)
+            rows, _ = fan_out(unit, Publish(records("a"), NOW_MS), topics, 0)
             placed = await unit.submit()
 
             assert len(unit.entries) == 3

@@ -105,7 +105,7 @@ ROWS: Final[dict[str, Row]] = {
         lambda w, s: w.broker.append_batch(s, w.find(), 0, encode([Record(b"x")], now_ms=0)), (("publish", "orders"),)
     ),
     "route": Row(
-        lambda w, s: w.broker.route(s, w.broker.catalog.exchange(SPACE, "sales"), "eu", [Record(b"x")]),
+        lambda w, s: w.broker.route(s, w.broker.catalog.exchange(SPACE, "sales"), ["eu"], [Record(b"x")]).pending,
         (("publish", "sales"),),
     ),
     "fetch": Row(lambda w, s: w.broker.fetch(s, [(w.find().partitions[0], 0)], 1), (("read", "orders"),)),

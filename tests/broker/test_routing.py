@@ -1,13 +1,16 @@
 """Where records go: Java's hash, spreading by key, and exchanges."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.broker import routing
-from isthmus.broker.routing import Router, murmur2, topics_for
+from isthmus.broker.bindings import Bound, Headers, table_of
+from isthmus.broker.routing import Router, murmur2, walk
+from isthmus.definition import ExchangeKind, HeaderMatch
 from isthmus.errors import Unsupported
 from isthmus.record import Record
 
@@ -95,17 +98,88 @@ class TestSpread:
         assert len(router._known) <= 10
 
 
-class TestExchanges:
-    BINDINGS = ((1, "a"), (2, "b"), (3, "a"), (1, "b"))
+class Place:
+    """An exchange for the walk: its table, and the name of its alternate."""
 
-    def test_direct_compares_the_key(self) -> None:
-        assert topics_for("direct", self.BINDINGS, "a") == [1, 3]
-        assert topics_for("direct", self.BINDINGS, "c") == []
+    def __init__(self, number: int, kind: ExchangeKind, alternate: int | None = None) -> None:
+        self.number, self.table, self.alternate = number, table_of(kind), alternate
 
-    def test_fanout_takes_every_topic_once_in_the_order_of_binding(self) -> None:
-        assert topics_for("fanout", self.BINDINGS, "whatever") == [1, 2, 3]
+    def bind(self, order: int, *, topic: int = 0, to: int = 0, key: str = "", match: HeaderMatch | None = None) -> None:
+        self.table.add(Bound(topic, to, key, match, b"", order))
 
-    @pytest.mark.parametrize("kind", ["topic", "headers"])
-    def test_kinds_of_later_versions_are_refused_by_name(self, kind: str) -> None:
-        with pytest.raises(Unsupported, match=kind):
-            topics_for(kind, self.BINDINGS, "a")  # type: ignore[arg-type]
+
+def walked(
+    places: list[Place], *keys: str, headers: Callable[[], Headers] = dict, start: int = 100
+) -> tuple[list[int], bool]:
+    by_number = {place.number: place for place in places}
+    return walk(
+        by_number[start],
+        keys or ("",),
+        headers,
+        by_number.get,
+        lambda place: by_number.get(place.alternate) if place.alternate is not None else None,
+    )
+
+
+class TestWalks:
+    def test_topics_come_once_in_the_order_of_binding_and_those_of_nearer_exchanges_first(self) -> None:
+        near, far = Place(100, "fanout"), Place(101, "fanout")
+        near.bind(1, to=101)
+        near.bind(2, topic=3)
+        far.bind(1, topic=2)
+        far.bind(2, topic=3)
+
+        assert walked([near, far]) == ([3, 2], False)
+
+    def test_a_circle_of_exchanges_is_walked_once(self) -> None:
+        one, two = Place(100, "fanout", alternate=100), Place(101, "direct", alternate=100)
+        one.bind(1, to=101)
+        one.bind(2, to=100)
+
+        assert walked([one, two]) == ([], False)
+
+    def test_every_exchange_on_the_way_looks_at_the_same_keys(self) -> None:
+        one, two = Place(100, "topic"), Place(101, "direct")
+        one.bind(1, to=101, key="a.*")
+        two.bind(1, topic=1, key="a.b")
+        two.bind(2, topic=2, key="a.c")
+
+        assert walked([one, two], "a.c") == ([2], False)
+        assert walked([one, two], "x", "a.b") == ([1], False)
+
+    def test_what_finds_no_way_goes_to_the_alternate_and_on_to_that_ones(self) -> None:
+        one, two, three = Place(100, "direct", alternate=101), Place(101, "direct", alternate=102), Place(102, "fanout")
+        one.bind(1, topic=1, key="a")
+        three.bind(1, topic=3)
+
+        assert walked([one, two, three], "a") == ([1], False)
+        assert walked([one, two, three], "b") == ([3], False)
+
+    def test_an_exchange_that_passed_it_on_has_found_a_way_whatever_becomes_of_it_there(self) -> None:
+        one, two, other = Place(100, "fanout", alternate=102), Place(101, "direct"), Place(102, "fanout")
+        one.bind(1, to=101)
+        other.bind(1, topic=9)
+
+        assert walked([one, two, other], "b") == ([], False)
+
+    def test_an_exchange_that_is_gone_leads_nowhere(self) -> None:
+        one = Place(100, "fanout", alternate=7)
+        one.bind(1, to=5)
+
+        assert walked([one]) == ([], False)
+
+    def test_headers_are_asked_for_once_and_only_when_they_decide(self) -> None:
+        asked: list[int] = []
+        one, two, three = Place(100, "topic"), Place(101, "headers"), Place(102, "headers")
+        one.bind(1, to=101, key="#.h")
+        two.bind(1, to=102)
+        three.bind(1, topic=3, match=HeaderMatch(rows=(("a", 1),)))
+
+        def headers() -> Headers:
+            asked.append(1)
+            return {"a": 1}
+
+        assert walked([one, two, three], "no", headers=headers) == ([], False)
+        assert asked == []
+        assert walked([one, two, three], "x.h", headers=headers) == ([3], True)
+        assert asked == [1]

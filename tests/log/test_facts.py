@@ -159,3 +159,18 @@ def test_facts_of_the_log_replayed_from_any_earlier_one_over_the_later_state_cha
 
     for start in range(len(history)):
         assert applied(journal, history[start:]) == state
+
+
+@pytest.mark.parametrize(
+    ("written", "fact"),
+    [
+        (
+            "01961803a764656661756c74a173a666616e6f7574a764757261626c65",
+            facts.ExchangeSet(3, "default", "s", "fanout", "durable"),
+        ),
+        ("01941a0307a26575", facts.BindingSet(3, 7, "eu")),
+        ("01941b0307a26575", facts.BindingRemoved(3, 7, "eu")),
+    ],
+)  # fmt: skip
+def test_facts_of_older_journals_are_read_with_what_they_did_not_say_yet(written: str, fact: facts.Fact) -> None:
+    assert facts.decode(bytes.fromhex(written)) == fact

@@ -10,16 +10,18 @@ from typing import Any, TypeVar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isthmus.broker.bindings import identity
 from isthmus.broker.broker import Broker
-from isthmus.broker.catalog import PARTITION_BITS
+from isthmus.broker.catalog import PARTITION_BITS, Exchange
 from isthmus.clock import ManualClock
-from isthmus.definition import QueueConfig, TopicConfig
+from isthmus.definition import ExchangeKind, HeaderMatch, QueueConfig, TopicConfig
 from isthmus.log import facts
 from isthmus.log.dedup import DedupWindow, digest
 from isthmus.log.journal import Journal
 from isthmus.log.storage import MemoryStorage
 
 NAMES = ["a", "b", "c"]
+KINDS: list[ExchangeKind] = ["direct", "fanout", "topic", "headers"]
 OWNED_HERE = (
     facts.TopicSet,
     facts.TopicRemoved,
@@ -223,9 +225,15 @@ class History:
     def make_exchange(self) -> None:
         name = self.free_name(self.exchanges)
         if name is not None:
-            exchange = facts.ExchangeSet(self.new_id(), "default", name, "direct", "durable")
-            self.exchanges[exchange.id] = exchange
-            self.facts.append(exchange)
+            kind, auto_remove = self.draw(st.sampled_from(KINDS)), self.draw(st.booleans())
+            alternate = self.draw(st.sampled_from([None, *NAMES]))
+            self.set_exchange(
+                facts.ExchangeSet(self.new_id(), "default", name, kind, "durable", auto_remove, alternate=alternate)
+            )
+
+    def set_exchange(self, exchange: facts.ExchangeSet) -> None:
+        self.exchanges[exchange.id] = exchange
+        self.facts.append(exchange)
 
     def remove_exchange(self) -> None:
         exchange = self.one(self.exchanges)
@@ -233,15 +241,24 @@ class History:
             del self.exchanges[exchange.id]
             self.facts.append(facts.ExchangeRemoved(exchange.id))
 
+    def way(self) -> tuple[int, int, str, int, HeaderMatch | None, bytes] | None:
+        """What a binding says: from an exchange to a topic, or to an exchange, which may be itself."""
+        exchange, topic, other = self.one(self.exchanges), self.one(self.topics), self.one(self.exchanges)
+        if exchange is None or other is None:
+            return None
+        ends = (topic.id, 0) if topic is not None and self.draw(st.booleans()) else (0, other.id)
+        match = self.draw(st.sampled_from([None, HeaderMatch(rows=(("a", 1),)), HeaderMatch(rows=(("a", True),))]))
+        return exchange.id, ends[0], self.draw(st.sampled_from(["x", "*.#"])), ends[1], match, b""
+
     def bind(self) -> None:
-        exchange, topic = self.one(self.exchanges), self.one(self.topics)
-        if exchange is not None and topic is not None:
-            self.facts.append(facts.BindingSet(exchange.id, topic.id, self.draw(st.sampled_from("xy"))))
+        way = self.way()
+        if way is not None:
+            self.facts.append(facts.BindingSet(*way))
 
     def unbind(self) -> None:
-        exchange, topic = self.one(self.exchanges), self.one(self.topics)
-        if exchange is not None and topic is not None:
-            self.facts.append(facts.BindingRemoved(exchange.id, topic.id, self.draw(st.sampled_from("xy"))))
+        way = self.way()
+        if way is not None:
+            self.facts.append(facts.BindingRemoved(*way))
 
     def use_ids(self) -> None:
         self.next_id += self.draw(st.integers(0, 3))
@@ -278,6 +295,10 @@ def state(broker: Broker) -> dict[str, object]:
     return {
         "facts": {repr(fact) for fact in checkpoint if not isinstance(fact, facts.LedgerState)},
         "bindings": {key: list(exchange.bindings) for key, exchange in catalog.exchanges.items()},
+        "found": {key: found(exchange) for key, exchange in catalog.exchanges.items()},
+        "ways": {key: set(ways) for key, ways in catalog._ways_to.items()},
+        "number of bindings": catalog.bindings,
+        "left empty": set(catalog.left_empty),
         "names": (catalog.topic_names, catalog.queue_names, catalog.group_names, catalog.exchange_names),
         "partitions": {key: (place.level, place.log_start) for key, place in broker.journal.partitions.items()},
         "queues": {key: (queue.name, queue.config) for key, queue in catalog.queues.items()},
@@ -293,6 +314,11 @@ def state(broker: Broker) -> dict[str, object]:
         ),
         "dedup": {key: topic.window().pack() for key, topic in catalog.topics.items()},
     }
+
+
+def found(exchange: Exchange) -> list[tuple[int, int]]:
+    """Where the table of an exchange leads, in order."""
+    return [(row.topic, row.to_exchange) for row in exchange.table.find(["x", "x.y"], {"a": 1})]
 
 
 @given(data=st.data(), steps=st.integers(1, 40))
@@ -315,6 +341,26 @@ def test_what_a_checkpoint_says_rebuilds_the_state(data: st.DataObject, steps: i
     rebuilt = applied(list(once.journal.export()), 10_000)
 
     assert state(rebuilt) == state(once)
+
+
+@given(data=st.data())
+@settings(max_examples=50)
+def test_what_leads_to_a_topic_or_exchange_is_what_a_look_at_all_would_find(data: st.DataObject) -> None:
+    catalog = applied(History(data.draw).run(40), 10_000).catalog
+
+    for target in [*catalog.topics, *catalog.exchanges]:
+        assert {(source.id, row) for source, row in catalog.ways_to(target)} == {
+            (source.id, row)
+            for source in catalog.exchanges.values()
+            for row in source.bindings.values()
+            if target in (row.topic, row.to_exchange)
+        }
+    assert catalog.bindings == sum(len(exchange.bindings) for exchange in catalog.exchanges.values())
+    assert set(catalog.left_empty) == {
+        key
+        for key, exchange in catalog.exchanges.items()
+        if exchange.set.auto_remove and exchange.was_bound and not exchange.bindings
+    }
 
 
 @given(data=st.data())
@@ -358,7 +404,9 @@ def test_bindings_keep_their_order() -> None:
     history = [topic(1, "a"), topic(2, "b"), exchange, bound, unbound, bound, facts.BindingSet(3, 2, "key")]
 
     for again_from in range(len(history)):
-        assert list(applied(history, again_from).catalog.exchanges[3].bindings) == [(1, "key"), (2, "key")]
+        assert list(applied(history, again_from).catalog.exchanges[3].bindings) == [
+            identity(1, 0, "key", None, b""), identity(2, 0, "key", None, b"")
+        ]  # fmt: skip
 
 
 def topic(topic_id: int, name: str) -> facts.TopicSet:

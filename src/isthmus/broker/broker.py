@@ -12,15 +12,16 @@ from typing import TypeVar
 from isthmus import definition
 from isthmus.broker import definitions, foreign, publishing, redrive
 from isthmus.broker.access import Access, Session
+from isthmus.broker.bindings import Headers
 from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
+from isthmus.broker.connections import Connections
 from isthmus.broker.foreign import Lanes
 from isthmus.broker.groups import Coordinator
 from isthmus.broker.holders import Holders
 from isthmus.broker.housekeeping import Housekeeping
 from isthmus.broker.member import Member, StartAt
 from isthmus.broker.producer_ids import ProducerIds
-from isthmus.broker.publishing import COPIES, PLAIN, Options, Publish, Share
-from isthmus.broker.routing import topics_for
+from isthmus.broker.publishing import COPIES, PLAIN, Options, Publish, Routed, Share
 from isthmus.clock import Clock
 from isthmus.definition import Binding, ExchangeDefinition, QueueDefinition, TopicDefinition
 from isthmus.errors import (
@@ -36,7 +37,7 @@ from isthmus.lenses.queue.queue import Dead, Queue
 from isthmus.lenses.stream.offsets import ConsumerGroup, committed
 from isthmus.lenses.stream.position import Progress
 from isthmus.lenses.stream.reader import Fetched, LongPolls
-from isthmus.limits import GROUPS_KEPT_MS
+from isthmus.limits import GROUPS_KEPT_MS, ROUTING_KEYS_MAX
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint, facts
 from isthmus.log.dedup import DedupHit, digest
@@ -82,6 +83,7 @@ class Broker:
         self.access.users.attach(self.journal, self.catalog.used)
         self.polls = LongPolls(clock)
         self.coordinator = Coordinator(clock)
+        self.connections = Connections()
         self.producer_ids = ProducerIds(self.journal, self.catalog)
         self.housekeeping = Housekeeping(self)
         self.lanes = Lanes(self.journal.run)
@@ -148,6 +150,8 @@ class Broker:
         for exchange in list(self.catalog.exchanges.values()):
             if exchange.set.lifetime != "durable":
                 unit.fact(facts.ExchangeRemoved(exchange.set.id))
+        for gone in definitions.left_empty(self.catalog):
+            unit.fact(gone)
         if unit.changes:
             await unit.submit()
 
@@ -199,7 +203,7 @@ class Broker:
         def drop() -> None:
             if gone[0].id in known and self.journal.writable and not self.journal.closed:
                 unit = self.journal.unit()
-                for fact in gone:
+                for fact in [*gone, *definitions.emptied(self.catalog, *[fact.id for fact in gone])]:
                     unit.fact(fact)
                 unit.submit()
 
@@ -343,31 +347,53 @@ class Broker:
         return sources
 
     def create_exchange(self, session: Session, asked: ExchangeDefinition) -> Pending[Exchange]:
-        """Make an exchange of kind direct or fanout.
+        """Make an exchange.
 
         Raises:
-            AlreadyExists, InvalidName, Unsupported: nothing was made.
+            AlreadyExists, InvalidName, Overloaded: nothing was made.
         """
         self.access.check(session, "create", asked.name)
+        if asked.alternate is not None:
+            self.access.check(session, "publish", asked.alternate)
         fact = definitions.exchange_made(self.catalog, asked)
         self._end_with(session, asked.lifetime, self.catalog.exchanges, facts.ExchangeRemoved(fact.id))
         name = ("exchange", asked.namespace, asked.name)
         return self.make([name], [fact], lambda: self.catalog.exchanges[fact.id])
 
-    def remove_exchange(self, session: Session, namespace: str, name: str) -> Pending[None]:
-        """Remove an exchange with its bindings. Raises UnknownExchange."""
+    def remove_exchange(self, session: Session, namespace: str, name: str, *, if_unused: bool = False) -> Pending[None]:
+        """Remove an exchange with the bindings from it and to it. Raises UnknownExchange, InUse."""
         self.access.check(session, "remove", name)
-        exchange = self.catalog.exchange(namespace, name)
-        gone = facts.ExchangeRemoved(exchange.set.id)
-        return self.make([("exchange", namespace, name)], [gone], lambda: None)
+        gone = definitions.exchange_gone(self.catalog, self.catalog.exchange(namespace, name), if_unused=if_unused)
+        return self.make([("exchange", namespace, name)], gone, lambda: None)
 
     def bind(self, session: Session, asked: Binding, *, unbind: bool = False) -> Pending[None]:
-        """Route from an exchange to a topic, or stop that. Raises UnknownExchange, UnknownTopic, Overloaded."""
+        """Route from an exchange to a topic or to another exchange, or stop that.
+
+        Raises:
+            UnknownExchange, UnknownTopic, InvalidArgument, Overloaded: nothing was changed.
+            BeingChanged: the exchange is being removed; `quiet` waits for that.
+        """
         self.access.check(session, "alter", asked.exchange)
-        self.access.check(session, "publish", asked.topic)
-        fact = definitions.binding_changed(self.catalog, asked, unbind=unbind)
-        name = f"{asked.exchange}\x00{asked.topic}\x00{asked.key}"
-        return self.make([("binding", asked.namespace, name)], [fact], lambda: None)
+        self.access.check(session, "publish", asked.to_exchange or asked.topic)
+        own = ("exchange", asked.namespace, asked.exchange)
+        if own in self.catalog.making:
+            raise BeingChanged("exchange", asked.exchange)
+        names = [("binding", asked.namespace, repr(asked))]
+        if unbind:
+            gone = definitions.unbound(self.catalog, asked)
+            return self.make([*names, own] if len(gone) > 1 else names, gone, lambda: None)
+        made = definitions.bound(self.catalog, asked)
+        exchange = self.catalog.exchanges[made.exchange]
+
+        def flies() -> None:
+            exchange.flying += 1
+
+        def landed(_: Pending[None]) -> None:
+            exchange.flying -= 1
+
+        pending = self.make(names, [made], lambda: None, flies)
+        pending.add_done_callback(landed)
+        return pending
 
     # ---- publishing -----------------------------------------------------------------------------------------------
 
@@ -527,28 +553,80 @@ class Broker:
     def route(
         self,
         session: Session,
-        exchange: Exchange,
-        routing_key: str,
+        exchange: Exchange | None,
+        keys: Sequence[str],
         records: Sequence[Record],
         options: Options = PLAIN,
-    ) -> Pending[list[Appended]]:
-        """Publish to all topics that an exchange routes to: one stored batch, one placement a topic.
+        headers: Callable[[], Headers] | None = None,
+        *,
+        namespace: str = definition.DEFAULT_NAMESPACE,
+    ) -> Routed:
+        """Publish to all topics that an exchange leads to: one stored batch, one placement a topic.
 
-        The result is empty when nothing is bound. Compacted topics get an entry of their own.
+        Every topic decides for itself: one that refuses (too large a record, no key, full) is named in the answer and
+        the others have the records. Who may publish to an exchange may reach what is bound to it; that was decided when
+        it was bound.
+
+        Args:
+            session: of the caller.
+            exchange: None for the default exchange, which leads to the topic of a key's name.
+            keys: routing keys: the publisher's own, then those to which copies go.
+            records: at least one; all go the same way.
+            options: queue attributes; a de-duplication id counts in each topic for itself.
+            headers: gives those that exchanges of kind headers look at; without it those of the first record are
+                taken, and all records have to have the same.
+            namespace: in which the default exchange looks.
 
         Raises:
-            RecordTooLarge, KeyRequired: for any target; nothing was appended anywhere.
-            InvalidArgument: a de-duplication id, which belongs to a topic.
+            InvalidArgument: too many keys, an internal exchange, records that no one answer can be given for.
+            UnitTooLarge, Overloaded, StorageFull, StorePoisoned: nothing was appended anywhere.
         """
-        self.access.check(session, "publish", exchange.set.name)
+        if not 1 <= len(keys) <= ROUTING_KEYS_MAX:
+            raise InvalidArgument("keys", f"there are {len(keys)}; a publish has 1 to {ROUTING_KEYS_MAX}")
+        targets = self._targets(session, exchange, keys, headers or (lambda: publishing.headers_of(records)), namespace)
+        if not targets:
+            return Routed(settled([]), (), ())
+        prepared, unit = Publish(records, self.clock.now_ms(), options), self.journal.unit()
+        known: list[Pending[list[Appended]]] = []
+        fresh: Sequence[Topic] = targets
         if options.dedup is not None:
-            raise InvalidArgument("dedup", "ids are remembered by topic; publish to the topic itself")
-        found = topics_for(exchange.set.kind, exchange.bindings, routing_key)
-        targets = [self.catalog.topics[topic] for topic in found if topic in self.catalog.topics]
-        unit = self.journal.unit()
-        prepared = Publish(records, self.clock.now_ms(), options)
-        shares = publishing.fan_out(unit, prepared, targets, session.principal_id)
-        return self._submit(session, unit, shares) if shares else settled([])
+            fresh, known = self._fresh(unit, targets, digest(options.dedup))
+        shares, refused = publishing.fan_out(unit, prepared, fresh, session.principal_id)
+        if shares:
+            known.append(self._submit(session, unit, shares))
+        return Routed(publishing.together(known), targets, refused)
+
+    def _targets(
+        self,
+        session: Session,
+        exchange: Exchange | None,
+        keys: Sequence[str],
+        headers: Callable[[], Headers],
+        namespace: str,
+    ) -> Sequence[Topic]:
+        if exchange is not None:
+            self.access.check(session, "publish", exchange.name)
+            if exchange.set.internal:
+                raise InvalidArgument("exchange", f"{exchange.name!r} is internal and takes from other exchanges only")
+            return self.catalog.targets(exchange, keys, headers)
+        self.access.check_all(session, "publish", keys)
+        names = self.catalog.topic_names
+        found = [names.get((namespace, key), 0) for key in dict.fromkeys(keys)]
+        return [self.catalog.topics[topic] for topic in found if topic]
+
+    def _fresh(
+        self, unit: Unit, targets: Sequence[Topic], key: bytes
+    ) -> tuple[list[Topic], list[Pending[list[Appended]]]]:
+        """The topics that do not know a de-duplication id yet, and the results of those that do."""
+        fresh, known = [], []
+        for topic in targets:
+            earlier = self._known(topic, key)
+            if earlier is not None:
+                known.append(earlier)
+            else:
+                fresh.append(topic)
+                unit.step(None, lambda topic=topic: self._fly(topic, key, unit.pending), 0)  # type: ignore[misc]
+        return fresh, known
 
     # ---- streams --------------------------------------------------------------------------------------------------
 

@@ -4,16 +4,20 @@ It keeps applied state, which changes only when a fact is durable, and the names
 for the data (queues' ledgers, partitions) is wired here; nothing is decided about records.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
+import msgspec
+
+from isthmus.broker.bindings import Bound, Headers, Identity, Table, identity, table_of
 from isthmus.broker.policies import Policies, effective
-from isthmus.broker.routing import Router
+from isthmus.broker.routing import Router, walk
 from isthmus.definition import QueueConfig
 from isthmus.errors import UnknownExchange, UnknownGroup, UnknownQueue, UnknownTopic
 from isthmus.lenses.queue.part import Source
 from isthmus.lenses.queue.queue import Queue
 from isthmus.lenses.stream.offsets import ConsumerGroup
+from isthmus.limits import ROUTES_KEPT
 from isthmus.log import facts
 from isthmus.log.dedup import DedupWindow
 from isthmus.log.journal import Journal, Pending
@@ -54,17 +58,50 @@ class Topic:
 
 
 class Exchange:
-    """An exchange with its bindings: (topic id, key) rows in the order of binding.
+    """An exchange with its bindings in the order of binding, and the table in which its kind finds them.
 
-    `alternate` is where it sends what finds no way: what it was declared with, or what its policy says.
+    `alternate` is where it sends what finds no way: what it was declared with, or what its policy says. `flying` counts
+    bindings from it that are on their way to the disk.
     """
 
-    __slots__ = ("alternate", "bindings", "set")
+    __slots__ = ("_order", "alternate", "bindings", "flying", "set", "table", "was_bound")
 
     def __init__(self, declared: facts.ExchangeSet) -> None:
         self.set = declared
         self.alternate = declared.alternate
-        self.bindings: dict[tuple[int, str], None] = {}
+        self.bindings: dict[Identity, Bound] = {}
+        self.table: Table = table_of(declared.kind)
+        self.was_bound = declared.was_bound
+        self.flying = 0
+        self._order = 0
+
+    @property
+    def id(self) -> int:
+        """Numeric id, never used again."""
+        return self.set.id
+
+    @property
+    def name(self) -> str:
+        """Name in its namespace."""
+        return self.set.name
+
+    def bind(self, fact: facts.BindingSet) -> Identity:
+        """Take a binding in, at the end also when it is there: so a replay over a later state keeps the order."""
+        key = identity(fact.topic, fact.to_exchange, fact.key, fact.match, fact.kept)
+        self.unbind(key)
+        self._order += 1
+        row = Bound(fact.topic, fact.to_exchange, fact.key, fact.match, fact.kept, self._order)
+        self.bindings[key] = row
+        self.table.add(row)
+        self.was_bound = True
+        return key
+
+    def unbind(self, key: Identity) -> bool:
+        """Take a binding out; whether it was there."""
+        row = self.bindings.pop(key, None)
+        if row is not None:
+            self.table.remove(row)
+        return row is not None
 
 
 class Catalog:
@@ -93,6 +130,13 @@ class Catalog:
         self._queues_on: dict[int, dict[int, None]] = {}
         self._groups_on: dict[int, dict[int, None]] = {}
         self.policies = Policies()
+        # Bindings by the topic or exchange that they lead to: who removes that, or asks what feeds it, looks here.
+        self._ways_to: dict[int, dict[tuple[int, Identity], None]] = {}
+        self.bindings = 0
+        self.left_empty: dict[int, None] = {}
+        """Exchanges that are to go with their last binding and have lost it."""
+        self.routes: dict[tuple[int, str], tuple[Topic, ...]] = {}
+        """Where exchanges led lately, by exchange and key; empty again with any change of what decides it."""
         self.next_id = 1
         self.next_producer = 1
         appliers: list[tuple[type[facts.Fact], Callable[[Any, int], None]]] = [
@@ -185,6 +229,31 @@ class Catalog:
             return None
         return topic.set.namespace, topic.set.name, partition_id & (1 << PARTITION_BITS) - 1, topic.set.uuid
 
+    def ways_to(self, target: int) -> list[tuple[Exchange, Bound]]:
+        """The bindings that lead to a topic or an exchange, with the exchange that each is of."""
+        rows = ((self.exchanges[exchange], key) for exchange, key in self._ways_to.get(target, ()))
+        return [(exchange, exchange.bindings[key]) for exchange, key in rows]
+
+    def alternate_of(self, exchange: Exchange) -> Exchange | None:
+        """The exchange that takes what finds no way in this one, when it names one and that is there."""
+        name = exchange.alternate
+        if name is None:
+            return None
+        return self.exchanges.get(self.exchange_names.get((exchange.set.namespace, name), 0))
+
+    def targets(self, exchange: Exchange, keys: Sequence[str], headers: Callable[[], Headers]) -> tuple[Topic, ...]:
+        """The topics that an exchange leads to, each once; remembered for one key when no headers decide."""
+        name = (exchange.id, keys[0]) if len(keys) == 1 else None
+        if name is not None and (known := self.routes.get(name)) is not None:
+            return known
+        found = walk(exchange, keys, headers, self.exchanges.get, self.alternate_of)
+        topics = tuple([self.topics[topic] for topic in found.topics])
+        if name is not None and not found.read_headers:
+            if len(self.routes) >= ROUTES_KEPT:
+                self.routes.clear()
+            self.routes[name] = topics
+        return topics
+
     def new_id(self) -> int:
         """An object id that was never used."""
         self.next_id += 1
@@ -208,6 +277,7 @@ class Catalog:
             if topic.dedup is not None:
                 topic.dedup.window_ms = fact.config.dedup_ms
         self.topics[fact.id] = topic
+        self.routes.clear()
         self.topic_names[fact.namespace, fact.name] = fact.id
         if known is not None and fact.partitions > known.set.partitions:
             self._feed_queues(fact.id)
@@ -233,9 +303,8 @@ class Catalog:
             self._journal.remove_partition(partition.id)
             for group in groups:
                 self.groups[group].forget(partition.id)
-        for exchange in self.exchanges.values():
-            for row in [row for row in exchange.bindings if row[0] == fact.id]:
-                del exchange.bindings[row]
+        self._forget_ways_to(fact.id)
+        self.routes.clear()
 
     def _queue_set(self, fact: facts.QueueSet, _lsn: int) -> None:
         self.next_id = max(self.next_id, fact.id + 1)
@@ -263,26 +332,61 @@ class Catalog:
     def _exchange_set(self, fact: facts.ExchangeSet, _lsn: int) -> None:
         self.next_id = max(self.next_id, fact.id + 1)
         self.exchange_names[fact.namespace, fact.name] = fact.id
-        if fact.id not in self.exchanges:
-            exchange = self.exchanges[fact.id] = Exchange(fact)
-            exchange.alternate = self._alternate(fact)
+        known = self.exchanges.get(fact.id)
+        if known is None:
+            known = self.exchanges[fact.id] = Exchange(fact)
+        else:
+            known.set = fact
+        known.alternate = self._alternate(fact)
+        self._mark_empty(known)
+        self.routes.clear()
 
     def _exchange_removed(self, fact: facts.ExchangeRemoved, _lsn: int) -> None:
         exchange = self.exchanges.pop(fact.id, None)
-        if exchange is not None:
-            self.exchange_names.pop((exchange.set.namespace, exchange.set.name), None)
+        if exchange is None:
+            return
+        self.exchange_names.pop((exchange.set.namespace, exchange.name), None)
+        self.left_empty.pop(fact.id, None)
+        self.bindings -= len(exchange.bindings)
+        for key, row in exchange.bindings.items():
+            _discard(self._ways_to, row.topic or row.to_exchange, (fact.id, key))
+        self._forget_ways_to(fact.id)
+        self.routes.clear()
+
+    def _forget_ways_to(self, gone: int) -> None:
+        """A topic or an exchange is gone: the bindings to it go along."""
+        for exchange, key in self._ways_to.pop(gone, {}):
+            self._unbind(self.exchanges[exchange], key)
+
+    def _unbind(self, exchange: Exchange, key: Identity) -> None:
+        if exchange.unbind(key):
+            self.bindings -= 1
+            self._mark_empty(exchange)
+
+    def _mark_empty(self, exchange: Exchange) -> None:
+        if exchange.set.auto_remove and exchange.was_bound and not exchange.bindings:
+            self.left_empty[exchange.id] = None
+        else:
+            self.left_empty.pop(exchange.id, None)
 
     def _binding_set(self, fact: facts.BindingSet, _lsn: int) -> None:
         exchange = self.exchanges.get(fact.exchange)
-        if exchange is not None and fact.topic in self.topics:
-            # To the end, also when it is there: then a replay over a later state ends in the same order.
-            exchange.bindings.pop((fact.topic, fact.key), None)
-            exchange.bindings[fact.topic, fact.key] = None
+        if exchange is None or (fact.topic not in self.topics and fact.to_exchange not in self.exchanges):
+            return
+        before = len(exchange.bindings)
+        key = exchange.bind(fact)
+        self.bindings += len(exchange.bindings) - before
+        self._ways_to.setdefault(fact.topic or fact.to_exchange, {})[fact.exchange, key] = None
+        self._mark_empty(exchange)
+        self.routes.clear()
 
     def _binding_removed(self, fact: facts.BindingRemoved, _lsn: int) -> None:
         exchange = self.exchanges.get(fact.exchange)
         if exchange is not None:
-            exchange.bindings.pop((fact.topic, fact.key), None)
+            key = identity(fact.topic, fact.to_exchange, fact.key, fact.match, fact.kept)
+            self._unbind(exchange, key)
+            _discard(self._ways_to, fact.topic or fact.to_exchange, (fact.exchange, key))
+            self.routes.clear()
 
     def _group_set(self, fact: facts.GroupSet, _lsn: int) -> None:
         self.next_id = max(self.next_id, fact.id + 1)
@@ -355,6 +459,7 @@ class Catalog:
         for exchange in self.exchanges.values():
             if exchange.set.namespace == namespace:
                 exchange.alternate = self._alternate(exchange.set)
+        self.routes.clear()
 
     # ---- for checkpoints ----------------------------------------------------------------------------------------
 
@@ -368,10 +473,12 @@ class Catalog:
             if topic.dedup:
                 yield facts.DedupState(topic.id, topic.dedup.pack())
         yield from list(self.queue_sets.values())
-        for exchange in list(self.exchanges.values()):
-            yield exchange.set
-            for topic_id, key in list(exchange.bindings):
-                yield facts.BindingSet(exchange.set.id, topic_id, key)
+        exchanges = list(self.exchanges.values())
+        for exchange in exchanges:
+            yield msgspec.structs.replace(exchange.set, was_bound=exchange.was_bound)
+        for exchange in exchanges:
+            for row in list(exchange.bindings.values()):
+                yield facts.BindingSet(exchange.id, row.topic, row.key, row.to_exchange, row.match, row.kept)
         # Positions and ledgers are about partitions, whose states the journal states: they come in `export_readers`.
 
     def export_readers(self) -> Iterator[facts.Fact]:
@@ -387,7 +494,7 @@ def _topics_of(declared: facts.QueueSet) -> list[int]:
     return [declared.topic] if declared.view_of is None else [declared.topic, declared.view_of]
 
 
-def _discard(index: dict[int, dict[int, None]], key: int, member: int) -> None:
+def _discard(index: dict[int, dict[N, None]], key: int, member: N) -> None:
     members = index.get(key, {})
     members.pop(member, None)
     if not members:

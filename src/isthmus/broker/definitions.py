@@ -5,7 +5,8 @@ It decides and submits nothing: the facts are the broker's to make durable, and 
 
 import uuid
 
-from isthmus.broker.catalog import Catalog, Topic
+from isthmus.broker.bindings import identity
+from isthmus.broker.catalog import Catalog, Exchange, Topic
 from isthmus.broker.foreign import LATER
 from isthmus.definition import (
     Binding,
@@ -16,7 +17,16 @@ from isthmus.definition import (
     check_name,
 )
 from isthmus.errors import AlreadyExists, InUse, InvalidArgument, Overloaded, Unsupported
-from isthmus.limits import BINDINGS_MAX, PARTITIONS_MAX, RECORD_BYTES_CEILING, TOPICS_MAX
+from isthmus.limits import (
+    BINDING_BYTES_MAX,
+    BINDINGS_MAX,
+    EXCHANGES_MAX,
+    HEADER_MATCH_ROWS_MAX,
+    PARTITIONS_MAX,
+    RECORD_BYTES_CEILING,
+    ROUTING_KEY_BYTES_MAX,
+    TOPICS_MAX,
+)
 from isthmus.log import batch as batches
 from isthmus.log import facts
 
@@ -82,7 +92,7 @@ def topic_altered(old: facts.TopicSet, asked: TopicDefinition) -> facts.TopicSet
 
 
 def topic_gone(catalog: Catalog, topic: Topic) -> list[facts.Fact]:
-    """The end of a topic, and of the queue that owns it.
+    """The end of a topic, of the queue that owns it, and of exchanges that are removed with their last binding.
 
     Raises:
         InUse: a queue views it, or its dead letters go there.
@@ -94,7 +104,7 @@ def topic_gone(catalog: Catalog, topic: Topic) -> list[facts.Fact]:
         if declared.namespace == topic.set.namespace and declared.config.dead == topic.name:
             raise InUse("queue", topic.name, f"queue {declared.name!r}, whose dead letters it takes")
     gone: list[facts.Fact] = [] if topic.set.queue is None else [facts.QueueRemoved(topic.set.queue)]
-    return [*gone, facts.TopicRemoved(topic.id)]
+    return [*gone, facts.TopicRemoved(topic.id), *emptied(catalog, topic.id)]
 
 
 # ---- queues --------------------------------------------------------------------------------------------------------
@@ -179,36 +189,107 @@ def queue_altered(catalog: Catalog, old: facts.QueueSet, asked: QueueDefinition)
 
 
 def exchange_made(catalog: Catalog, asked: ExchangeDefinition) -> facts.ExchangeSet:
-    """A new exchange of kind direct or fanout.
+    """A new exchange. Its alternate need not exist: until it does, what finds no way goes nowhere.
 
     Raises:
-        AlreadyExists, InvalidName, Unsupported: it cannot be made.
+        AlreadyExists, InvalidName, Overloaded: it cannot be made.
     """
     check_name(asked.name)
-    if asked.kind not in ("direct", "fanout"):
-        raise Unsupported(f"exchanges of kind {asked.kind!r}", LATER)
-    if asked.auto_remove or asked.internal or asked.delayed or asked.alternate is not None:
-        raise Unsupported("exchange option 'auto_remove', 'internal', 'alternate' or 'delayed'", LATER)
+    check_name(asked.namespace)
+    if asked.alternate is not None:
+        check_name(asked.alternate)
     if (asked.namespace, asked.name) in catalog.exchange_names:
         raise AlreadyExists("exchange", asked.name)
-    return facts.ExchangeSet(catalog.new_id(), asked.namespace, asked.name, asked.kind, asked.lifetime)
+    if len(catalog.exchanges) >= EXCHANGES_MAX:
+        raise Overloaded("exchanges", EXCHANGES_MAX)
+    return facts.ExchangeSet(
+        catalog.new_id(), asked.namespace, asked.name, asked.kind, asked.lifetime, asked.auto_remove, asked.internal,
+        asked.alternate, asked.delayed, asked.kept,
+    )  # fmt: skip
 
 
-def binding_changed(catalog: Catalog, asked: Binding, *, unbind: bool) -> facts.BindingSet | facts.BindingRemoved:
-    """A way from an exchange to a topic, or its end.
+def exchange_gone(catalog: Catalog, exchange: Exchange, *, if_unused: bool) -> list[facts.Fact]:
+    """The end of an exchange, and of those that are removed with their last binding when that led here.
 
     Raises:
-        UnknownExchange, UnknownTopic, Overloaded: there is no such way to make.
+        InUse: it has bindings, and was to go only without.
     """
+    if if_unused and (exchange.bindings or exchange.flying):
+        raise InUse("exchange", exchange.name, "bindings from it")
+    return [facts.ExchangeRemoved(exchange.id), *emptied(catalog, exchange.id)]
+
+
+def emptied(catalog: Catalog, *targets: int) -> list[facts.Fact]:
+    """The end of the exchanges that are removed with their last binding, when all of them lead to these targets."""
+    gone, ahead, found = set(targets), list(targets), list[facts.Fact]()
+    while ahead:
+        sources = {source.id: source for source, _ in catalog.ways_to(ahead.pop())}
+        for source in sources.values():
+            if not source.set.auto_remove or source.id in gone or source.flying:
+                continue
+            if all((row.topic or row.to_exchange) in gone for row in source.bindings.values()):
+                gone.add(source.id)
+                ahead.append(source.id)
+                found.append(facts.ExchangeRemoved(source.id))
+    return found
+
+
+def left_empty(catalog: Catalog) -> list[facts.Fact]:
+    """The end of exchanges that are to go with their last binding, and lost it to several requests at once."""
+    return [facts.ExchangeRemoved(each) for each in catalog.left_empty if not catalog.exchanges[each].flying]
+
+
+def bound(catalog: Catalog, asked: Binding) -> facts.BindingSet:
+    """A way from an exchange to a topic or another exchange.
+
+    Raises:
+        UnknownExchange, UnknownTopic, InvalidArgument, Overloaded: there is no such way to make.
+    """
+    _check_binding(asked)
     exchange = catalog.exchange(asked.namespace, asked.exchange)
-    if asked.to_exchange or asked.match is not None:
-        raise Unsupported("bindings to exchanges or by header", LATER)
-    topic = catalog.topic(asked.namespace, asked.topic)
-    if unbind:
-        return facts.BindingRemoved(exchange.set.id, topic.id, asked.key)
-    if sum(len(each.bindings) for each in catalog.exchanges.values()) >= BINDINGS_MAX:
+    topic, to_exchange = _target(catalog, asked)
+    if catalog.bindings >= BINDINGS_MAX:
         raise Overloaded("bindings", BINDINGS_MAX)
-    return facts.BindingSet(exchange.set.id, topic.id, asked.key)
+    return facts.BindingSet(exchange.id, topic, asked.key, to_exchange, asked.match, asked.kept)
+
+
+def unbound(catalog: Catalog, asked: Binding) -> list[facts.Fact]:
+    """The end of such a way, and with the last one that of an exchange that is then removed. One that is not there is
+    no error.
+
+    Raises:
+        UnknownExchange, UnknownTopic, InvalidArgument: there can be no such way.
+    """
+    _check_binding(asked)
+    exchange = catalog.exchange(asked.namespace, asked.exchange)
+    topic, to_exchange = _target(catalog, asked)
+    fact = facts.BindingRemoved(exchange.id, topic, asked.key, to_exchange, asked.match, asked.kept)
+    row = identity(topic, to_exchange, asked.key, asked.match, asked.kept)
+    last = exchange.set.auto_remove and not exchange.flying and exchange.bindings.keys() == {row}
+    return [fact, *exchange_gone(catalog, exchange, if_unused=False)] if last else [fact]
+
+
+def _target(catalog: Catalog, asked: Binding) -> tuple[int, int]:
+    if asked.to_exchange:
+        return 0, catalog.exchange(asked.namespace, asked.to_exchange).id
+    return catalog.topic(asked.namespace, asked.topic).id, 0
+
+
+def _check_binding(asked: Binding) -> None:
+    if bool(asked.topic) == bool(asked.to_exchange):
+        raise InvalidArgument("topic", "a binding leads to a topic or to an exchange: give one of the two")
+    try:
+        size = len(asked.key.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidArgument("key", "is not valid Unicode text") from error
+    if size > ROUTING_KEY_BYTES_MAX:
+        raise InvalidArgument("key", f"has {size} bytes of UTF-8; {ROUTING_KEY_BYTES_MAX} is the most")
+    rows = () if asked.match is None else asked.match.rows
+    if len(rows) > HEADER_MATCH_ROWS_MAX:
+        raise InvalidArgument("match", f"looks at {len(rows)} headers; {HEADER_MATCH_ROWS_MAX} is the most")
+    held = sum(len(name) + (len(value) if isinstance(value, bytes) else 8) for name, value in rows) + len(asked.kept)
+    if held > BINDING_BYTES_MAX:
+        raise InvalidArgument("match", f"takes {held} bytes; {BINDING_BYTES_MAX} is the most")
 
 
 # ---- the rules -----------------------------------------------------------------------------------------------------

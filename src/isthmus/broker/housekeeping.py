@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from isthmus.broker import definitions
 from isthmus.broker.compacting import Compacting
 from isthmus.errors import BeingChanged, Closed, RequestError, StorageError
 from isthmus.lenses.queue.queue import Queue
@@ -80,6 +81,7 @@ class Housekeeping:
             for topic in list(broker.catalog.topics.values()):
                 await self.trim(topic)
             await self.forget_groups()
+        await self.forget_exchanges()
         if broker.journal.checkpoint_due:
             await checkpoint.take(broker.journal)
         await self.sweep()
@@ -172,6 +174,15 @@ class Housekeeping:
             except BeingChanged as error:
                 log.info("group %r: %s", group.name, error)
         return len(gone)
+
+    async def forget_exchanges(self) -> None:
+        """Remove the exchanges that lost their last binding while several requests were on their way."""
+        gone = definitions.left_empty(self._broker.catalog)
+        if gone:
+            unit = self._broker.journal.unit()
+            for fact in gone:
+                unit.fact(fact)
+            await unit.submit()
 
     async def sweep(self, *, force: bool = False) -> int:
         """Remove segments that are wholly dead and covered by both checkpoints; returns the bytes.

@@ -15,14 +15,15 @@ from isthmus.errors import (
     InvalidBatch,
     KeyRequired,
     RecordTooLarge,
+    RequestError,
     UnknownPartition,
     UnsupportedCompression,
 )
 from isthmus.limits import DEDUP_ID_BYTES_MAX, PLACEMENTS_MAX
 from isthmus.log import batch as batches
 from isthmus.log.dedup import digest
-from isthmus.log.headers import append_headers, header_value
-from isthmus.log.journal import Unit
+from isthmus.log.headers import append_headers, decode_headers, header_value
+from isthmus.log.journal import Pending, Unit
 from isthmus.log.partition import Partition
 from isthmus.record import NO_HEADERS, Appended, Record, StoredRecord
 
@@ -231,19 +232,75 @@ def _cuts(records: Sequence[Record]) -> Iterator[tuple[int, int]]:
     yield start, len(records)
 
 
-def fan_out(unit: Unit, publish: Publish, topics: Iterable[Topic], principal: int) -> list[Share]:
+class Refusal(NamedTuple):
+    """A topic that did not take what an exchange led there, and why; the others have it."""
+
+    topic: Topic
+    error: RequestError
+
+
+class Routed(NamedTuple):
+    """What became of a publish through an exchange.
+
+    `pending` gives where the records went, one item a partition and batch, when all of it is durable. `topics` are all
+    that were found, also those that `refused`; none means that nothing is bound.
+    """
+
+    pending: Pending[list[Appended]]
+    topics: Sequence[Topic]
+    refused: Sequence[Refusal]
+
+
+def headers_of(records: Sequence[Record]) -> dict[str, object]:
+    """The headers that all of the records have, by name; of several with one name the last counts.
+
+    Raises:
+        InvalidArgument: they differ, so that the records might go different ways.
+        InvalidBatch: they cannot be read.
+    """
+    block = records[0].headers if records else NO_HEADERS
+    if any(record.headers != block for record in records):
+        raise InvalidArgument("records", "have different headers, by which the exchange routes; publish them apart")
+    return dict(decode_headers(block))
+
+
+def together(results: Sequence[Pending[list[Appended]]]) -> Pending[list[Appended]]:
+    """One result of several, in their order, done with the last; it fails with the first error in that order."""
+    if len(results) == 1:
+        return results[0]
+    pending: Pending[list[Appended]] = Pending()
+
+    def landed(_: object) -> None:
+        if not pending.done and all(each.done for each in results):
+            error = next((each.error for each in results if each.error is not None), None)
+            rows = [] if error is not None else [row for each in results for row in each.result()]
+            pending.settle(rows, error)
+
+    for each in results:
+        each.add_done_callback(landed)
+    landed(None)
+    return pending
+
+
+def fan_out(unit: Unit, publish: Publish, topics: Iterable[Topic], principal: int) -> tuple[list[Share], list[Refusal]]:
     """Add a publish to a unit for many topics: what is equal is stored once, with one placement a partition.
 
-    A compacted topic gets entries of its own, because compaction rewrites them. The order in each partition is that of
-    the records.
+    Each topic is asked first and stays out when it refuses. A compacted topic gets entries of its own, because
+    compaction rewrites them. The order in each partition is that of the records.
 
     Returns:
-        The shares in the order of the unit's results.
+        The shares in the order of the unit's results, and who refused.
     """
     together: dict[tuple[int, ...], list[list[Share]]] = {}
+    refused: list[Refusal] = []
     for topic in topics:
-        for partition, shares in groupby(publish.shares(topic), key=lambda share: share.partition.id):
-            found = list(shares)
+        try:
+            shares = publish.shares(topic)
+        except RequestError as error:
+            refused.append(Refusal(topic, error))
+            continue
+        for partition, ours in groupby(shares, key=lambda share: share.partition.id):
+            found = list(ours)
             own = (partition,) if topic.set.config.compact else ()
             together.setdefault((*[id(share.batch) for share in found], *own), []).append(found)
     rows: list[Share] = []
@@ -253,7 +310,7 @@ def fan_out(unit: Unit, publish: Publish, topics: Iterable[Topic], principal: in
                 partitions = [share.partition for share in row]
                 unit.records(partitions, row[0].batch, attributes=publish.attributes, principal=principal)
                 rows += row
-    return rows
+    return rows, refused
 
 
 def dedup_digests(batch: bytes, base_offset: int) -> Iterator[tuple[bytes, int]]:

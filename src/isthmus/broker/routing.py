@@ -3,10 +3,12 @@
 It knows names and numbers only; who exists and who may publish is decided by the broker.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol, TypeVar
 
-from isthmus.definition import ExchangeKind, Placement
+from isthmus.broker.bindings import NOTHING, Headers, Table
+from isthmus.definition import Placement
 from isthmus.errors import Unsupported
 from isthmus.record import Record
 
@@ -86,17 +88,63 @@ class Router:
         return shares
 
 
-def topics_for(kind: ExchangeKind, bindings: Iterable[tuple[int, str]], routing_key: str) -> list[int]:
-    """Topic ids that an exchange routes to, each once, in the order of binding.
+class Routing(Protocol):
+    """What the walk asks of an exchange."""
+
+    @property
+    def table(self) -> Table:
+        """Its bindings."""
+
+
+E = TypeVar("E", bound=Routing)
+
+
+class Walk(NamedTuple):
+    """Where a walk led: topic ids, each once, and whether headers decided any of it."""
+
+    topics: list[int]
+    read_headers: bool
+
+
+def walk(
+    start: E,
+    keys: Sequence[str],
+    headers: Callable[[], Headers],
+    exchange_of: Callable[[int], E | None],
+    alternate_of: Callable[[E], E | None],
+) -> Walk:
+    """From an exchange to topics, through the exchanges that it is bound to, each of them once.
+
+    An exchange of whose bindings none matches hands on to its alternate; one that has only passed it on to exchanges
+    has found a way, whatever becomes of it there. Topics come in the order of binding, those of nearer exchanges first.
 
     Args:
-        kind: `direct` compares routing keys, `fanout` takes all.
-        bindings: (topic id, key) rows.
-        routing_key: of the publisher.
-
-    Raises:
-        Unsupported: a kind that comes in a later version.
+        start: where it is published.
+        keys: routing keys; a binding that matches any of them matches.
+        headers: gives those of the record, called once at most and only if an exchange looks at them.
+        exchange_of: an exchange by its id, None when it is gone.
+        alternate_of: the exchange that takes what finds no way in this one, if there is one.
     """
-    if kind not in ("direct", "fanout"):
-        raise Unsupported(f"exchanges of kind {kind!r}")
-    return list(dict.fromkeys(topic for topic, key in bindings if kind == "fanout" or key == routing_key))
+    topics: dict[int, None] = {}
+    seen, ahead = {id(start)}, deque([start])
+    given: Headers | None = None
+    while ahead:
+        exchange = ahead.popleft()
+        table = exchange.table
+        if table.reads_headers and given is None:
+            given = headers()
+        passed: list[E | None] = []
+        matched = False
+        for row in table.find(keys, given or NOTHING):
+            matched = True
+            if row.topic:
+                topics[row.topic] = None
+            else:
+                passed.append(exchange_of(row.to_exchange))
+        if not matched:
+            passed.append(alternate_of(exchange))
+        for found in passed:
+            if found is not None and id(found) not in seen:
+                seen.add(id(found))
+                ahead.append(found)
+    return Walk(list(topics), given is not None)

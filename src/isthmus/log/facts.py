@@ -157,7 +157,7 @@ class QueueRemoved(Fact, frozen=True, array_like=True, gc=False, tag=23):
 
 
 class ExchangeSet(Fact, frozen=True, array_like=True, gc=False, tag=24):
-    """An exchange exists."""
+    """An exchange exists. Checkpoints say whether it `was_bound`: only then an empty one may have to go."""
 
     id: int
     namespace: str
@@ -169,6 +169,7 @@ class ExchangeSet(Fact, frozen=True, array_like=True, gc=False, tag=24):
     alternate: str | None = None
     delayed: bool = False
     kept: Kept = ()
+    was_bound: bool = False
 
 
 class ExchangeRemoved(Fact, frozen=True, array_like=True, gc=False, tag=25):
@@ -195,6 +196,7 @@ class BindingRemoved(Fact, frozen=True, array_like=True, gc=False, tag=27):
     topic: int
     key: str
     to_exchange: int = 0
+    match: HeaderMatch | None = None
     kept: bytes = b""
 
 

@@ -20,12 +20,12 @@ from isthmus.broker import redrive
 from isthmus.clock import Clock
 from isthmus.definition import DEFAULT_NAMESPACE, PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
 from isthmus.engines.base import Received, Start
-from isthmus.engines.kafka import progress
 from isthmus.engines.kafka.catalog import Catalog, QueueEntry, TopicEntry, group_of
 from isthmus.engines.kafka.group import GroupSource
 from isthmus.engines.kafka.link import ANSWER_S, Link
 from isthmus.engines.kafka.reader import KafkaReader, offsets_of
 from isthmus.engines.kafka.share import ShareSource
+from isthmus.engines.shared import progress
 from isthmus.errors import (
     GroupNotEmpty,
     InUse,

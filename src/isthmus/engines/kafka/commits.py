@@ -9,11 +9,12 @@ from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from isthmus.engines.kafka import progress
-from isthmus.engines.kafka.feed import Feed, Place
+from isthmus.engines.kafka.feed import Feed
 from isthmus.engines.kafka.link import Link
-from isthmus.engines.kafka.lot import Lot
 from isthmus.engines.kafka.records import raised
+from isthmus.engines.shared import progress
+from isthmus.engines.shared.lot import Lot
+from isthmus.engines.shared.pieces import Place
 from isthmus.errors import Closed, UnknownMember
 
 

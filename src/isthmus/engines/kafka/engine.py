@@ -16,14 +16,15 @@ from isthmus.broker.publishing import Options
 from isthmus.clock import Clock, SystemClock
 from isthmus.definition import QueueDefinition, TopicDefinition
 from isthmus.engines.base import Admin, Attributes, Capability, Reader, Received, Source, Start, Unit
-from isthmus.engines.kafka import marks
 from isthmus.engines.kafka.address import Address, parse
 from isthmus.engines.kafka.admin import KafkaAdmin
 from isthmus.engines.kafka.catalog import Catalog, group_of, has_retry_topic, retry_topic
-from isthmus.engines.kafka.group import GroupSource, Terms
+from isthmus.engines.kafka.group import GroupSource
 from isthmus.engines.kafka.link import Link, Placed
 from isthmus.engines.kafka.reader import KafkaReader
 from isthmus.engines.kafka.share import ShareSource, ShareTerms
+from isthmus.engines.shared import marks
+from isthmus.engines.shared.desk import Terms
 from isthmus.errors import Closed, InvalidArgument, KeyRequired, RecordTooLarge, Unsupported
 from isthmus.record import Appended, Record
 

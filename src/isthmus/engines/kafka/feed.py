@@ -15,17 +15,14 @@ from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from msgspec import Struct
 
 from isthmus.engines.kafka.link import Link
 from isthmus.engines.kafka.records import error_of, stored
+from isthmus.engines.shared.pieces import Piece, Place
 from isthmus.errors import Closed, IsthmusError
 from isthmus.record import StoredRecord
 
 T = TypeVar("T")
-
-Place = tuple[str, int]
-"""Topic and index of a partition."""
 
 POLL_S: Final = 0.02
 """How long a poll may take: so long waits what the loop asks for meanwhile."""
@@ -49,15 +46,6 @@ FETCHING: Final[Mapping[str, Any]] = {
     "session.timeout.ms": 30_000,
     "heartbeat.interval.ms": 1_000,
 }
-
-
-class Piece(Struct, frozen=True):
-    """Records of one partition in offset order, up to `end_offset`; `at_end` when there are no more at the moment."""
-
-    place: Place
-    records: Sequence[StoredRecord]
-    end_offset: int
-    at_end: bool = False
 
 
 class Feed:
@@ -220,8 +208,3 @@ def passes(error: KafkaError) -> bool:
         KafkaError._AUTHENTICATION,  # noqa: SLF001
     )
     return error.code() not in lasting
-
-
-def size_of(records: Sequence[StoredRecord]) -> int:
-    """Bytes that records take, about."""
-    return sum([len(each.value or b"") + len(each.key or b"") + len(each.headers) for each in records])

@@ -1,20 +1,16 @@
 """A member of a Kafka consumer group, as a source of the port: of streams, and of queues without a share group.
 
-It hands out records, keeps what fails in its place until it is due (or sends a copy to the retry topic), and commits
-what is done; `lot.py` decides per partition. Kafka's own group decides who has which partition.
+Kafka's own group decides who has which partition, a `Feed` fetches it, and a desk hands out what is in it. It decides
+about no record.
 
 Theory of operation
 -------------------
-A stream's group and a queue differ in their `Terms` alone. What a queue adds: leases, which are timers here, since
-Kafka knows none; limits, which are counted here; and attributes of records (due, expire), on which this file acts. A
-partition that is taken away is handed out no further, what runs on it gets REVOKE_MS to finish, and then it goes. What
-is committed is one offset with metadata per partition (`progress.py`), by one call for all that has changed; who waits
-for a commit waits until his change is in one.
+A partition that is taken away is handed out no further, what runs on it gets REVOKE_MS to finish, and then it goes.
+What is committed is one offset with metadata per partition (`progress.py`), by one call for all that has changed.
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
@@ -22,61 +18,25 @@ from typing import Final
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 from msgspec import Struct
 
-from isthmus.broker import redrive
-from isthmus.clock import Clock, Timer, wait_own
-from isthmus.engines.base import Received, Start
-from isthmus.engines.kafka import marks, progress
+from isthmus.clock import Clock
+from isthmus.engines.base import Received
 from isthmus.engines.kafka.commits import Commits
-from isthmus.engines.kafka.feed import AHEAD_RECORDS, POLL_S, Feed, Piece, Place
+from isthmus.engines.kafka.feed import POLL_S, Feed
 from isthmus.engines.kafka.link import ANSWER_S, Link
-from isthmus.engines.kafka.lot import Lot
 from isthmus.engines.kafka.reader import offsets_of
-from isthmus.errors import (
-    EngineError,
-    InvalidArgument,
-    IsthmusError,
-    LeaseLost,
-    StaleGeneration,
-    UnknownMember,
-)
+from isthmus.engines.shared import progress
+from isthmus.engines.shared.desk import Desk, Terms
+from isthmus.engines.shared.lot import Lot
+from isthmus.engines.shared.pieces import Piece, Place
+from isthmus.errors import EngineError, IsthmusError
 from isthmus.lenses.stream.position import Progress
-from isthmus.record import Record, StoredRecord
-
-logger = logging.getLogger(__name__)
+from isthmus.record import Record
 
 REVOKE_MS: Final = 10_000
 """Time that what runs on a partition gets to finish when the group takes it away."""
 
 JOIN_MS: Final = 60_000
 """Within this a group lets a member in."""
-
-
-class Terms(Struct, frozen=True, kw_only=True):
-    """What a member is to do.
-
-    `starts` has the topics to read with where a new group begins in each. `origin` names whose dead letters these are;
-    `only` is the group's name where a record may be for one group alone. `lease_ms`, `ttl_ms`, `failed_max` and `retry`
-    (the topic for copies of what failed) are a queue's. `dead` is where the dead go, None when they are dropped.
-    """
-
-    group: str
-    name: str
-    starts: Mapping[str, Start]
-    origin: str
-    only: str | None = None
-    lease_ms: int | None = None
-    ttl_ms: int | None = None
-    failed_max: int | None = None
-    retry: str | None = None
-    dead: str | None = None
-
-
-class Held(Struct, frozen=True, eq=False):
-    """A delivery that is out: the token of a `Received`."""
-
-    lot: Lot
-    record: StoredRecord
-    origin: marks.Origin
 
 
 class Fresh(Struct, frozen=True):
@@ -93,22 +53,22 @@ class GroupSource:
     def __init__(self, link: Link, clock: Clock, terms: Terms) -> None:
         self._link = link
         self._clock = clock
-        self.terms = terms
+        self._group = terms.group
         settings = {"group.id": terms.group, "client.id": f"isthmus-{terms.name}"}
         self._feed = Feed(link, settings, self._arrived, self._fail)
-        self._lots: dict[Place, Lot] = {}
-        self._order: list[Place] = []
+        self.desk = Desk(clock, terms, self._commits, self._produce, lambda full: self._feed.hold(full=full))
+        self.desk.on_idle = self._free_idle
+        self.desk.on_trouble = self._trouble
         self._latest: dict[Place, int] = {}
-        self._commits = Commits(link, self._feed, terms.group, self._lots)
         self._joined: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._grown: asyncio.Future[object] | None = None
         self._leaving: list[tuple[list[Place], Future[None]]] = []
-        self._timers: dict[Held, Timer] = {}
-        self._work: set[asyncio.Task[None]] = set()
-        self._error: IsthmusError | None = None
-        self._closed = False
         self.on_close: Callable[[], None] | None = None
-        self.on_growth: Callable[[], None] | None = None
+
+    def _commits(self, lots: Mapping[Place, Lot]) -> Commits:
+        return Commits(self._link, self._feed, self._group, lots)
+
+    async def _produce(self, topic: str, records: Sequence[Record]) -> None:
+        await self._link.produce(topic, records, "none")
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
@@ -121,43 +81,38 @@ class GroupSource:
         await self._feed.begin(self._subscribe)
         if not await self._clock.wait(self._joined, self._clock.monotonic_ms() + JOIN_MS):
             await self.close()
-            raise EngineError(f"group {self.terms.group!r} let nobody in within {JOIN_MS // 1_000} s", retryable=True)
-        self._check_alive()
+            group = self.desk.terms.group
+            raise EngineError(f"group {group!r} let nobody in within {JOIN_MS // 1_000} s", retryable=True)
+        self.desk.check_alive()
 
     def _subscribe(self, consumer: Consumer) -> None:
         """Runs in a thread: the ends of this moment, for who starts there, then the group."""
-        for topic, start in self.terms.starts.items():
+        starts = self.desk.terms.starts
+        for topic, start in starts.items():
             if start == "latest":
                 found = consumer.list_topics(topic, ANSWER_S).topics[topic].partitions
                 places = [TopicPartition(topic, index) for index in found]
                 self._latest |= {(topic, index): at for index, at in offsets_of(consumer, places, start).items()}
-        consumer.subscribe(list(self.terms.starts), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+        consumer.subscribe(list(starts), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
 
     async def close(self) -> None:
         """Leave, and wake a waiting `receive`."""
-        if self._closed:
+        if self.desk.closed:
             return
-        self._closed = True
-        self._wake()
-        for task in self._work:
-            task.cancel()
-        for timer in self._timers.values():
-            timer.cancel()
-        self._drop(list(self._lots))
+        self.desk.close()
         await self._feed.close()
         if self.on_close is not None:
             self.on_close()
 
-    def _check_alive(self) -> None:
-        if self._error is not None:
-            raise self._error
-
     def _fail(self, error: IsthmusError) -> None:
         """Nothing will come any more."""
-        self._error = error
-        self._drop(list(self._lots))
+        self.desk.fail_all(error)
         _finish(self._joined)
-        self._wake()
+
+    def _trouble(self, error: IsthmusError) -> None:
+        """What goes wrong before the group has let us in ends it."""
+        if not self._joined.done():
+            self._fail(error)
 
     # ---- what the group hands over and takes away: in the feed's thread ---------------------------------------------
 
@@ -173,7 +128,7 @@ class GroupSource:
         place = (committed.topic, committed.partition)
         if committed.offset != OFFSET_INVALID:
             return Fresh(place, progress.decode(committed.offset, committed.metadata), is_new=False)
-        start = self.terms.starts[committed.topic]
+        start = self.desk.terms.starts[committed.topic]
         if start == "latest":
             # Partitions that a topic gets later are read whole.
             return Fresh(place, Progress(self._latest.get(place, 0), (), ()), is_new=True)
@@ -191,306 +146,81 @@ class GroupSource:
         consumer.incremental_unassign(places)
 
     def _lose(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        self._feed.tell(self._drop, [(each.topic, each.partition) for each in places])
+        self._feed.tell(self.desk.drop, [(each.topic, each.partition) for each in places])
         consumer.incremental_unassign(places)
 
     # ---- the same on the loop ---------------------------------------------------------------------------------------
 
     def _assigned(self, rows: list[Fresh]) -> None:
         for row in rows:
-            lot = self._lots[row.place] = Lot(row.place, row.progress)
+            lot = Lot(row.place, row.progress)
             lot.changes += row.is_new
-            self._order.append(row.place)
-        self._spawn(self._declare())
+            self.desk.add(lot)
+        self.desk.spawn(self._declare())
 
     async def _declare(self) -> None:
         """The group reads from here on: positions that are committed count, for tools and for who comes later."""
-        await self._commits.commit()
+        await self.desk.commits.commit()
         _finish(self._joined)
-        self._wake()
+        self.desk.wake()
 
     def _let_go(self, places: list[Place], free: "Future[None]") -> None:
+        lots = self.desk.lots
         for place in places:
-            if place in self._lots:
-                self._lots[place].leaving = True
+            if place in lots:
+                lots[place].leaving = True
         self._leaving.append((places, free))
-        self._clock.timer(self._clock.monotonic_ms() + REVOKE_MS, partial(self._drop, places))
+        self._clock.timer(self._clock.monotonic_ms() + REVOKE_MS, partial(self.desk.drop, places))
         self._free_idle()
 
     def _free_idle(self) -> None:
         """Say of partitions that go that nothing runs on them any more."""
+        lots = self.desk.lots
         for row in list(self._leaving):
             places, free = row
-            if not any(self._lots[place].held for place in places if place in self._lots):
+            if not any(lots[place].held for place in places if place in lots):
                 self._leaving.remove(row)
-                self._drop(places)
+                self.desk.drop(places)
                 free.set_result(None)
 
-    def _drop(self, places: Iterable[Place]) -> None:
-        """These are somebody else's by now: what is out of them is stale."""
-        for place in list(places):
-            if self._lots.pop(place, None) is not None:
-                self._order.remove(place)
-        self._free_idle()
-
     def _arrived(self, pieces: list[Piece]) -> None:
-        for piece in pieces:
-            lot = self._lots.get(piece.place)
-            if lot is not None:
-                lot.add(piece)
-        self._hold()
-        self._wake()
+        self.desk.arrived(pieces)
 
-    def _hold(self) -> None:
-        self._feed.hold(full=sum(lot.waiting_records for lot in self._lots.values()) > AHEAD_RECORDS)
-
-    def _wake(self) -> None:
-        _finish(self._grown)
-        if self.on_growth is not None:
-            self.on_growth()
-
-    # ---- receiving --------------------------------------------------------------------------------------------------
-
-    async def receive(self, max_events: int, max_bytes: int, wait_ms: int) -> list[Received]:
-        """Deliveries of one partition."""
-        if max_events < 1:
-            raise InvalidArgument("max_events", f"{max_events} is less than one")
-        until_ms = self._clock.monotonic_ms() + wait_ms
-        while not self._closed:
-            self._check_alive()
-            found = self.take(max_events, max_bytes)
-            if found or self._clock.monotonic_ms() >= until_ms:
-                return found
-            await self.grown(until_ms)
-        return []
-
-    def take(self, max_events: int, max_bytes: int) -> list[Received]:
-        """What is at hand of some partition."""
-        now_ms = self._clock.now_ms()
-        for place in tuple(self._order):
-            lot = self._lots[place]
-            while not lot.leaving and (records := lot.take(now_ms, max_events, max_bytes)):
-                found = [self._hand_out(lot, record) for record in records if self._admits(lot, record, now_ms)]
-                if found:
-                    self._order.remove(place)
-                    self._order.append(place)
-                    self._hold()
-                    return found
-            if lot.stated < lot.changes and not self._commits.busy:
-                # What was passed over is done too.
-                self._spawn(self._commits.commit())
-        self._hold()
-        return []
-
-    async def grown(self, until_ms: int) -> None:
-        """Wait until there may be more to take."""
-        self._grown = asyncio.get_running_loop().create_future()
-        if not self._closed and self._error is None:
-            await wait_own(self._clock, self._grown, self.next_due_ms(until_ms))
-
-    def next_due_ms(self, until_ms: int) -> int:
-        """The earlier of `until_ms` and when the next record that failed is due, on the monotonic clock."""
-        dues = [due_ms for lot in self._lots.values() if (due_ms := lot.position.next_due_ms()) is not None]
-        if not dues:
-            return until_ms
-        return min(until_ms, self._clock.monotonic_ms() + max(0, min(dues) - self._clock.now_ms()))
-
-    def _admits(self, lot: Lot, record: StoredRecord, now_ms: int) -> bool:
-        """Whether a record may go out now; one that is over, or for others, is done, and one that is early waits."""
-        if not marks.is_for(record, self.terms.only) or marks.is_over(record, now_ms, self.terms.ttl_ms):
-            lot.settle([record])
-            return False
-        due_ms = marks.due_of(record)
-        if due_ms > now_ms:
-            lot.release(record, due_ms)
-            return False
-        return True
-
-    def _hand_out(self, lot: Lot, record: StoredRecord) -> Received:
-        offset, terms = record.offset, self.terms
-        origin = marks.origin_of(record, *lot.place)
-        failed = origin.failed + lot.position.failures(offset)
-        acquired = lot.acquired[offset] = lot.acquired.get(offset, max(origin.acquired, failed)) + 1
-        until_ms = None if terms.lease_ms is None else self._clock.monotonic_ms() + terms.lease_ms
-        held = lot.held[offset] = Held(lot, record, origin)
-        self._watch(held, until_ms)
-        attempt = failed + 1 if terms.lease_ms is None else acquired
-        return Received(marks.bare(record), held, *lot.place, attempt, failed, until_ms)
-
-    # ---- leases -----------------------------------------------------------------------------------------------------
-
-    def _watch(self, held: Held, until_ms: int | None) -> None:
-        if until_ms is not None:
-            self._timers[held] = self._clock.timer(until_ms, partial(self._expire, held))
-
-    def _expire(self, held: Held) -> None:
-        self._timers.pop(held, None)
-        if self._is_current(held):
-            self._spawn(self._fail_one(held, 0, "the lease ended", in_place=True))
-
-    def _unwatch(self, held: Held) -> None:
-        timer = self._timers.pop(held, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _is_current(self, held: Held) -> bool:
-        lot = held.lot
-        return self._lots.get(lot.place) is lot and lot.held.get(held.record.offset) is held
-
-    def held_of(self, one: Received) -> Held:
-        """The delivery that a token stands for. Raises InvalidArgument, and LeaseLost and its like when it is stale."""
-        held = one.token
-        if not isinstance(held, Held):
-            raise InvalidArgument("received", "comes from another source")
-        if self._is_current(held):
-            return held
-        if self.terms.lease_ms is not None:
-            raise LeaseLost(self.terms.name, one.partition, one.stored.offset)
-        if self._closed:
-            raise UnknownMember(self.terms.group, "")
-        raise StaleGeneration(self.terms.group, -1, -1)
-
-    # ---- what became of it ------------------------------------------------------------------------------------------
+    # ---- what the desk does -----------------------------------------------------------------------------------------
 
     def check_tokens(self, received: Sequence[Received]) -> None:
         """Whether this source gave them. Raises InvalidArgument."""
-        for one in received:
-            if not isinstance(one.token, Held) or one.token.lot.place[0] not in self.terms.starts:
-                raise InvalidArgument("received", "comes from another source")
+        self.desk.check_tokens(received)
 
     def check(self, received: Sequence[Received]) -> None:
         """Raise what `finish` would raise."""
-        for one in received:
-            self.held_of(one)
+        self.desk.check(received)
 
     async def finish(self, received: Sequence[Received]) -> None:
         """These are done; returns when that is committed."""
-        by_lot: dict[Place, list[Held]] = {}
-        for one in received:
-            held = self.held_of(one)
-            by_lot.setdefault(held.lot.place, []).append(held)
-        waiting = []
-        for place, rows in by_lot.items():
-            for held in rows:
-                self._unwatch(held)
-            lot = self._lots[place]
-            lot.settle([held.record for held in rows])
-            waiting.append((lot, lot.changes))
-        await self._committed(waiting)
+        await self.desk.finish(received)
+
+    async def receive(self, max_events: int, max_bytes: int, wait_ms: int) -> list[Received]:
+        """Deliveries of one partition."""
+        return await self.desk.receive(max_events, max_bytes, wait_ms)
 
     async def fail(self, received: Sequence[Received], delay_ms: int, reason: str) -> None:
         """Count a failure of each; what reaches its limit dies."""
-        for held in [self.held_of(one) for one in received]:
-            await self._fail_one(held, delay_ms, reason, in_place=not delay_ms)
-
-    async def _fail_one(self, held: Held, delay_ms: int, reason: str, *, in_place: bool) -> None:
-        lot, record, terms = held.lot, held.record, self.terms
-        failed = held.origin.failed + lot.position.failures(record.offset) + 1
-        self._unwatch(held)
-        if terms.failed_max is not None and failed >= terms.failed_max:
-            await self._bury([held], reason, "", failed)
-        elif terms.retry is not None and not in_place:
-            acquired = lot.acquired.get(record.offset, failed)
-            origin = marks.Origin(held.origin.cause, failed, acquired)
-            copy = marks.retried(record, origin, self._clock.now_ms() + delay_ms)
-            await self._link.produce(terms.retry, [copy], "none")
-            await self._settle(held)
-        else:
-            lot.fail(record, self._clock.now_ms() + delay_ms)
-            self._changed()
-            await self._committed([(lot, lot.changes)])
+        await self.desk.fail(received, delay_ms, reason)
 
     async def dead(self, received: Sequence[Received], reason: str, traceback: str) -> None:
         """Copy each to the dead letters, then finish it."""
-        held = [self.held_of(one) for one in received]
-        for one, failed in zip(held, [each.failed + 1 for each in received], strict=True):
-            self._unwatch(one)
-            await self._bury([one], reason, traceback, failed)
-
-    async def _bury(self, held: Sequence[Held], reason: str, traceback: str, failed: int) -> None:
-        if self.terms.dead is not None:
-            letters = [self._letter(one, reason, traceback, failed) for one in held]
-            await self._link.produce(self.terms.dead, letters, "none")
-        for one in held:
-            await self._settle(one)
-
-    def _letter(self, held: Held, reason: str, traceback: str, failed: int) -> Record:
-        return redrive.letter(
-            marks.bare(held.record),
-            cause=held.origin.cause,
-            origin=self.terms.origin,
-            reason=reason,
-            traceback=traceback,
-            failed=failed,
-            now_ms=self._clock.now_ms(),
-        )
-
-    async def _settle(self, held: Held) -> None:
-        """Done here, as far as it is still ours: a copy of it is on its way in any case."""
-        if self._is_current(held):
-            held.lot.settle([held.record])
-            await self._committed([(held.lot, held.lot.changes)])
+        await self.desk.dead(received, reason, traceback)
 
     async def release(self, received: Sequence[Received], delay_ms: int = 0) -> None:
         """Hand back without counting a failure; what is no longer ours is passed over."""
-        for one in received:
-            held = one.token
-            if isinstance(held, Held) and self._is_current(held):
-                self._unwatch(held)
-                held.lot.release(held.record, self._clock.now_ms() + delay_ms if delay_ms else 0)
-        self._changed()
+        await self.desk.release(received, delay_ms)
 
     async def extend(self, received: Sequence[Received], lease_ms: int) -> list[Received]:
         """Renew leases; a stream has none, so its deliveries come back as they are."""
-        if self.terms.lease_ms is None:
-            return list(received)
-        found, lost = [], None
-        for one in received:
-            try:
-                found.append(self._extend_one(one, lease_ms))
-            except LeaseLost as error:
-                lost = error
-        if lost is not None:
-            raise lost
-        return found
-
-    def _extend_one(self, one: Received, lease_ms: int) -> Received:
-        held = self.held_of(one)
-        until_ms = self._clock.monotonic_ms() + lease_ms
-        self._unwatch(held)
-        self._watch(held, until_ms)
-        return Received(one.stored, held, one.topic, one.partition, one.attempt, one.failed, until_ms)
-
-    # ---- committing -------------------------------------------------------------------------------------------------
-
-    def _changed(self) -> None:
-        self._free_idle()
-        self._wake()
-
-    async def _committed(self, waiting: Sequence[tuple[Lot, int]]) -> None:
-        """Wait until these changes are committed. Raises StaleGeneration: the partition is somebody else's by now."""
-        await self._commits.commit()
-        self._changed()
-        if any(lot.stated < changes for lot, changes in waiting):
-            raise StaleGeneration(self.terms.group, -1, -1)
-
-    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
-        """Do it beside; what goes wrong with it is for whoever receives next."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._work.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, IsthmusError):
-            logger.warning("group %r: %s", self.terms.group, error)
-            if not self._joined.done():
-                self._fail(error)
-        elif error is not None:
-            raise error
+        return await self.desk.extend(received, lease_ms)
 
 
-def _finish(future: "asyncio.Future[object] | None") -> None:
-    if future is not None and not future.done():
+def _finish(future: "asyncio.Future[object]") -> None:
+    if not future.done():
         future.set_result(None)

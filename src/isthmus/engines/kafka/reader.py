@@ -9,8 +9,9 @@ from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 
 from isthmus.clock import Clock, wait_own
 from isthmus.engines.base import Chunk, Start
-from isthmus.engines.kafka.feed import AHEAD_BYTES, Feed, Piece, size_of
+from isthmus.engines.kafka.feed import AHEAD_BYTES, Feed
 from isthmus.engines.kafka.link import ANSWER_S, Link
+from isthmus.engines.shared.pieces import Piece, fitting, size_of
 from isthmus.errors import IsthmusError
 from isthmus.record import StoredRecord
 
@@ -154,13 +155,3 @@ class KafkaReader:
     def _wake(self) -> None:
         if self._grown is not None and not self._grown.done():
             self._grown.set_result(None)
-
-
-def fitting(records: Sequence[StoredRecord], max_bytes: int) -> Sequence[StoredRecord]:
-    """The first of these that fit into some bytes, at least one."""
-    total = 0
-    for at, record in enumerate(records):
-        total += size_of((record,))
-        if total > max_bytes and at:
-            return records[:at]
-    return records

@@ -22,11 +22,11 @@ from msgspec import Struct
 from isthmus.broker import redrive
 from isthmus.clock import Clock, wait_own
 from isthmus.engines.base import Received
-from isthmus.engines.kafka import marks
-from isthmus.engines.kafka.feed import size_of
 from isthmus.engines.kafka.group import GroupSource
 from isthmus.engines.kafka.link import ANSWER_S, Link
 from isthmus.engines.kafka.records import number, raised, stored
+from isthmus.engines.shared import marks
+from isthmus.engines.shared.pieces import size_of
 from isthmus.errors import EngineError, InvalidArgument, IsthmusError, LeaseLost
 from isthmus.record import StoredRecord
 
@@ -88,7 +88,7 @@ class ShareSource:
         self._error: IsthmusError | None = None
         self._closed = False
         self.on_close: Callable[[], None] | None = None
-        retries.on_growth = self._wake
+        retries.desk.on_growth = self._wake
 
     async def begin(self) -> None:
         """Join the group."""
@@ -201,12 +201,12 @@ class ShareSource:
         while not self._closed:
             if self._error is not None:
                 raise self._error
-            found = self._retries.take(max_events, max_bytes) or await self._take(max_events, max_bytes)
+            found = self._retries.desk.take(max_events, max_bytes) or await self._take(max_events, max_bytes)
             if found or self._clock.monotonic_ms() >= until_ms:
                 return found
             self._grown = asyncio.get_running_loop().create_future()
             if not self._ready:
-                await wait_own(self._clock, self._grown, self._retries.next_due_ms(until_ms))
+                await wait_own(self._clock, self._grown, self._retries.desk.next_due_ms(until_ms))
         return []
 
     async def _take(self, max_events: int, max_bytes: int) -> list[Received]:

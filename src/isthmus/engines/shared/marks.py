@@ -1,6 +1,6 @@
 """Headers with which the engine marks records: when they are due, until when they count, and what a copy is a copy of.
 
-Kafka knows none of it, so it travels with the record, and whoever consumes acts on it.
+The broker behind knows none of it, so it travels with the record, and whoever consumes acts on it.
 """
 
 from collections.abc import Sequence

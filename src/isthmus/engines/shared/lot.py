@@ -1,4 +1,4 @@
-"""One partition that a member of a Kafka group has: what was fetched, what is handed out, what waits.
+"""One partition that a member of a group on a foreign broker has: what was fetched, what is handed out, what waits.
 
 `Position` decides what goes out; this file keeps the records for it, because to fetch one again would disturb all that
 follows. It commits nothing.
@@ -8,8 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from isthmus.engines.kafka.feed import Piece, Place, size_of
-from isthmus.engines.kafka.reader import fitting
+from isthmus.engines.shared.pieces import Piece, Place, fitting, size_of
 from isthmus.lenses.stream.position import Position, Progress
 from isthmus.record import StoredRecord
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.engines.kafka.progress import METADATA_BYTES_MAX, PREFIX, decode, encode
+from isthmus.engines.shared.progress import METADATA_BYTES_MAX, PREFIX, decode, encode
 from isthmus.lenses.stream.position import Progress
 
 SIZES = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), max_size=40)

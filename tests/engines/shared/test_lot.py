@@ -1,7 +1,7 @@
 """What a member has of one partition."""
 
-from isthmus.engines.kafka.feed import Piece
-from isthmus.engines.kafka.lot import Lot
+from isthmus.engines.shared.lot import Lot
+from isthmus.engines.shared.pieces import Piece
 from isthmus.lenses.stream.position import Progress
 from isthmus.record import NO_HEADERS, StoredRecord
 

@@ -1,8 +1,8 @@
 """Headers of the engine's own."""
 
 from isthmus.broker.publishing import DUE, EXPIRE, ONLY
-from isthmus.engines.kafka import marks
-from isthmus.engines.kafka.marks import Origin
+from isthmus.engines.shared import marks
+from isthmus.engines.shared.marks import Origin
 from isthmus.log.headers import decode_headers, encode_headers
 from isthmus.record import NO_HEADERS, Record, StoredRecord
 
