@@ -33,7 +33,7 @@ from isthmus.log.journal import Journal
 from isthmus.log.recovery import open_journal
 from isthmus.log.storage import MemoryStorage, read_all
 from isthmus.record import Record, StoredRecord
-from support import http_corpus, kafka_corpus, logins, native_corpus
+from support import amqp_corpus, http_corpus, kafka_corpus, logins, native_corpus
 from support.stores import BATCH, make_store, partition_id
 
 SECONDS: Final = float(os.environ.get("ISTHMUS_FUZZ_SECONDS", "60"))
@@ -266,6 +266,10 @@ TARGETS: Final = [
     Target("Kafka frames", kafka_corpus.SESSIONS, kafka_corpus.split),
     Target("Kafka door", kafka_corpus.SESSIONS, kafka_corpus.FuzzedDoor().meet, memory_free=64 * MIB),
     Target("Kafka handlers", [bytes(8), b"seed"], kafka_corpus.FuzzedDoor().meet_likely, memory_free=64 * MIB),
+    Target("AMQP methods", amqp_corpus.METHODS, amqp_corpus.read_method),
+    Target("AMQP tables", amqp_corpus.TABLES, amqp_corpus.read_table),
+    Target("AMQP properties", amqp_corpus.PROPERTIES, amqp_corpus.read_properties),
+    Target("AMQP connection", amqp_corpus.SESSIONS, amqp_corpus.meet),
     Target("recovery", [SEGMENTS[0][1][:20_000]], recover, memory_free=64 * MIB),
 ]
 
