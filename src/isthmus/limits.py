@@ -234,6 +234,9 @@ QUEUE_PAGES_MAX: Final = 16
 QUEUE_CONSUMERS_MAX: Final = 10_000
 """Consumers that wait for records of one queue at the same time."""
 
+PRIORITIES_MAX: Final = 256
+"""Levels of priority of one queue, each of which is a partition."""
+
 CONSUMER_TURN_RECORDS: Final = 256
 CONSUMER_BATCH_RECORDS: Final = 1_024
 CONSUMER_BATCH_BYTES: Final = 1 * MIB

@@ -412,12 +412,12 @@ async def viewed(engine: Engine) -> None:
 @row("an option of a later version, on the wire", errors.Unsupported, "later version")
 @on_engine
 async def later_option(engine: Engine) -> None:
-    await engine.admin.create(QueueDefinition(name="q", config=QueueConfig(priorities=3)))
+    await engine.admin.create(QueueDefinition(name="q", config=QueueConfig(fair=True)))
 
 
-@row("an option of a later version, in a declaration", errors.Unsupported, "leave priorities= out")
+@row("an option of a later version, in a declaration", errors.Unsupported, "leave fair= out")
 async def later_declaration(bad: Bad) -> None:
-    Queue[Placed]("q", priorities=3)
+    Queue[Placed]("q", fair=True)
 
 
 @row("a handler with an unfitting annotation", errors.DeclarationError, "carries Placed")

@@ -54,7 +54,7 @@ from isthmus.log.headers import encode_headers
 from isthmus.log.journal import Pending
 from isthmus.log.storage import RealStorage
 from isthmus.record import Appended, Record
-from support.brokers import World, records, world
+from support.brokers import MANY_BYTES, World, records, world
 
 NS = DEFAULT_NAMESPACE
 WINDOW_MS = 300_000
@@ -1177,9 +1177,53 @@ class TestQueueDefinitions:
             assert not w.broker.catalog.queue_names
             assert not w.broker.catalog.topic_names
 
+    async def test_levels_of_priority_are_partitions_of_its_topic(self) -> None:
+        async with world() as w:
+            queue = await w.broker.create_queue(
+                w.session, QueueDefinition(name="jobs", config=QueueConfig(priorities=3))
+            )
+            topic = w.find("jobs")
+            for text, priority in (("low", 0), ("high", 2), ("above", 8)):
+                await w.broker.publish(w.session, topic, records(text), Options(priority=priority))
+
+            found = await queue.lease("one", w.session.id, 0, 10, MANY_BYTES)
+
+            assert (topic.set.placement, len(topic.partitions)) == ("priority", 3)
+            assert [leased.record.value for leased in found] == [b"high", b"above", b"low"]
+
+    async def test_a_topic_that_keeps_no_levels_apart_is_not_adopted_for_them(self) -> None:
+        async with world() as w:
+            await w.topic("jobs", partitions=3)
+
+            with pytest.raises(InvalidArgument, match="does not keep 3 levels apart"):
+                await w.broker.create_queue(w.session, QueueDefinition(name="jobs", config=QueueConfig(priorities=3)))
+
+    async def test_the_levels_of_priority_are_fixed(self) -> None:
+        async with world() as w:
+            await w.broker.create_queue(w.session, QueueDefinition(name="jobs", config=QueueConfig(priorities=3)))
+
+            with pytest.raises(InvalidArgument, match="was made with 3"):
+                w.broker.alter_queue(w.session, QueueDefinition(name="jobs", config=QueueConfig(priorities=4)))
+
+    async def test_the_end_of_a_session_touches_the_queues_in_which_it_holds_something(self) -> None:
+        async with world() as w:
+            queues = [await w.broker.create_queue(w.session, QueueDefinition(name=f"q{number}")) for number in range(3)]
+            other = w.broker.session()
+            for number in (0, 1):
+                await w.broker.publish(w.session, w.find(f"q{number}"), records("a"))
+                await queues[number].lease("one", other.id, 0, 1, MANY_BYTES, None)
+            await w.broker.remove_topic(w.session, NS, "q0")
+            assert w.broker.holders.queues(other.id) == [queues[1].id]
+
+            w.broker.end_session(other)
+
+            (found,) = await queues[1].lease("two", w.session.id, 0, 1, MANY_BYTES)
+            assert found.lease.failed == 1
+            assert w.broker.holders.queues(other.id) == []
+
     @pytest.mark.parametrize(
         "config",
-        [QueueConfig(priorities=3), QueueConfig(fair=True), QueueConfig(single=True), QueueConfig(max_events=1)],
+        [QueueConfig(fair=True), QueueConfig(max_events=1)],
     )
     async def test_options_of_later_versions_are_refused_by_name(self, config: QueueConfig) -> None:
         async with world() as w:

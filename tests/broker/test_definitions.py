@@ -44,9 +44,7 @@ class TestRules:
     @pytest.mark.parametrize(
         "fields",
         [
-            {"priorities": 2},
             {"fair": True},
-            {"single": True},
             {"max_events": 1},
             {"max_bytes": 1},
             {"overflow": "drop"},
@@ -59,6 +57,16 @@ class TestRules:
     def test_what_later_versions_bring_is_refused_by_name(self, fields: dict[str, Any]) -> None:
         with pytest.raises(Unsupported, match=next(iter(fields))):
             definitions.check_queue(QueueDefinition(name="jobs", config=QueueConfig(**fields)))
+
+    @pytest.mark.parametrize("levels", [0, 257])
+    def test_levels_of_priority_have_bounds(self, levels: int) -> None:
+        with pytest.raises(InvalidArgument, match=f"priorities: {levels} is not in 1 to 256"):
+            definitions.check_queue(QueueDefinition(name="jobs", config=QueueConfig(priorities=levels)))
+
+    @pytest.mark.parametrize("fields", [{"partitions": 2}, {"view_of": "orders"}])
+    def test_levels_of_priority_are_the_partitions_of_the_queue_alone(self, fields: dict[str, Any]) -> None:
+        with pytest.raises(InvalidArgument, match="each level is a partition"):
+            definitions.check_queue(QueueDefinition(name="jobs", config=QueueConfig(priorities=3), **fields))
 
     def test_limits_that_cannot_be_are_named(self) -> None:
         with pytest.raises(InvalidArgument, match="failed_max"):

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from isthmus.broker import publishing
 from isthmus.broker.catalog import Topic
-from isthmus.broker.publishing import COPIES, ONLY, Options, Publish, Share, dedup_digests, fan_out
+from isthmus.broker.publishing import COPIES, ONLY, PRIORITY, Options, Publish, Share, dedup_digests, fan_out
+from isthmus.definition import QueueConfig, QueueDefinition
 from isthmus.errors import (
     InvalidArgument,
     InvalidTimestamp,
@@ -39,6 +40,12 @@ async def topic_of(partitions: int = 1, **config: Any) -> Topic:
         return await w.topic(partitions=partitions, **config)
 
 
+async def leveled_topic() -> Topic:
+    async with world() as w:
+        await w.broker.create_queue(w.session, QueueDefinition(name="orders", config=QueueConfig(priorities=3)))
+        return w.find()
+
+
 class TestShares:
     async def test_one_partition_gets_all_records_in_one_batch(self) -> None:
         topic = await topic_of()
@@ -59,6 +66,28 @@ class TestShares:
             assert share.indexes is not None
             assert texts(share) == [given[at] for at in share.indexes]
             assert {topic.router.partition_of(text[0].encode()) for text in texts(share)} == {share.partition.index}
+
+    async def test_by_priority_records_go_to_their_level_and_above_the_highest_to_that(self) -> None:
+        topic = await leveled_topic()
+        given = [
+            Record(b"%d" % at, headers=encode_headers([(PRIORITY, value)] if value is not None else []))
+            for at, value in enumerate((b"1", None, b"9", b"2", b"-1", b"1", b"9999999999", b"one"))
+        ]
+
+        shares = Publish(given, NOW_MS).shares(topic)
+
+        assert {share.partition.index: texts(share) for share in shares} == {
+            0: ["1", "4", "6", "7"],
+            1: ["0", "5"],
+            2: ["2", "3"],
+        }
+
+    async def test_the_priority_of_a_publish_goes_for_all_its_records(self) -> None:
+        topic = await leveled_topic()
+
+        for priority, level in ((0, 0), (1, 1), (2, 2), (7, 2)):
+            (share,) = Publish(records("a", "b"), NOW_MS, Options(priority=priority)).shares(topic)
+            assert (share.partition.index, share.indexes) == (level, None)
 
     async def test_a_named_partition_gets_everything_whatever_the_keys(self) -> None:
         topic = await topic_of(4)

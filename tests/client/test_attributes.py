@@ -19,6 +19,7 @@ class Placed(Notification):
 NOW_MS = 1_700_000_000_000
 ORDERS = Stream[Placed]("orders", key="order_id")
 WORK = Queue[Placed]("work")
+LEVELS = Queue[Placed]("levels", priorities=3)
 VIEW = Queue[Placed]("view", of=ORDERS)
 
 
@@ -78,6 +79,19 @@ def test_a_view_takes_no_queue_attributes(options: dict[str, Any]) -> None:
         attributes_of(VIEW, 1, NOW_MS, **options)
 
 
-def test_a_queue_has_one_priority_level() -> None:
+def test_a_queue_has_one_priority_level_unless_it_is_given_more() -> None:
     with pytest.raises(Unsupported, match="one priority level"):
         attributes_of(WORK, 1, NOW_MS, priority=1)
+
+
+def test_a_priority_is_one_of_the_levels() -> None:
+    found = attributes_of(LEVELS, 2, NOW_MS, priority=2)
+
+    assert found is not None
+    assert found.priority == 2
+
+
+@pytest.mark.parametrize("priority", [-1, 3])
+def test_a_priority_that_is_no_level_is_named(priority: int) -> None:
+    with pytest.raises(InvalidArgument, match=f"priority: {priority} is not in 0 to 2"):
+        attributes_of(LEVELS, 1, NOW_MS, priority=priority)

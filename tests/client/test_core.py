@@ -107,9 +107,9 @@ class TestDeclaring:
     async def test_what_the_engine_refuses_is_refused_when_it_is_declared(self, bus: Bus) -> None:
         class Urgent(Stream[Placed]):
             def promises(self) -> tuple[str, ...]:
-                return ("priority",)
+                return ("fair",)
 
-        with pytest.raises(Unsupported, match="needs 'priority', which memory:// does not offer"):
+        with pytest.raises(Unsupported, match="needs 'fair', which memory:// does not offer"):
             check_promises(bus.engine, Urgent("orders", key=None))
 
 

@@ -286,6 +286,18 @@ class TestQueues:
         assert work.definition().config.dead is None
         assert work.dead_definition() is None
 
+    def test_levels_of_priority_and_a_single_consumer_are_promises(self) -> None:
+        work = Queue[Placed]("work", priorities=3, single=True)
+
+        assert (work.definition().config.priorities, work.definition().config.single) == (3, True)
+        assert {"priority", "single"} <= set(work.promises())
+
+    def test_levels_of_priority_that_cannot_be_are_named(self) -> None:
+        with pytest.raises(InvalidArgument, match="priorities: 257 is not in 1 to 256"):
+            Queue[Placed]("work", priorities=257)
+        with pytest.raises(Unsupported, match="where priorities cannot be"):
+            Queue[Placed]("work", of=Stream[Placed]("orders", key=None), priorities=2)
+
     @pytest.mark.parametrize("lease", ["0ms", "13h"])
     def test_a_lease_has_bounds(self, lease: str) -> None:
         with pytest.raises(InvalidArgument, match=r"lease: .* is outside 1 ms to 12 h"):
@@ -294,9 +306,7 @@ class TestQueues:
     @pytest.mark.parametrize(
         "later",
         [
-            {"priorities": 3},
             {"fair": True},
-            {"single": True},
             {"max_events": 7},
             {"max_bytes": "1MB"},
             {"overflow": "drop"},

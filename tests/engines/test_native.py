@@ -137,7 +137,7 @@ async def test_it_says_what_the_server_keeps() -> None:
         client = await server.connect()
 
         assert client.capabilities["unit"].support == "native"
-        assert client.capabilities["priority"].how == "comes later"
+        assert client.capabilities["fair"].how == "comes later"
         assert client.url == server.url
 
 

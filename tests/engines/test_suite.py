@@ -475,6 +475,26 @@ class TestQueueSource:
 
         assert sorted((one.topic, one.stored.value) for one in received) == [("orders", b"b"), ("view", b"own")]
 
+    @pytest.mark.needs("priority")
+    async def test_what_has_a_higher_priority_comes_first(self, engine: Engine) -> None:
+        await engine.declare(QueueDefinition(name="levels", config=QueueConfig(priorities=3)))
+        for text, priority in (("low", 0), ("high", 2), ("middle", 1), ("high too", 2)):
+            await engine.publish("levels", records(text), Attributes(priority=priority))
+        source = await engine.queue_source("levels", "one")
+
+        assert texts(await take(source)) == ["high", "high too", "middle", "low"]
+
+    @pytest.mark.needs("single")
+    async def test_only_one_consumer_at_a_time_gets_what_is_for_a_single_one(self, engine: Engine) -> None:
+        await engine.declare(QueueDefinition(name="alone", config=QueueConfig(single=True)))
+        await publish(engine, "alone", "a", "b")
+        one, two = [await engine.queue_source("alone", name) for name in ("one", "two")]
+        mine = await take(one, 1)
+
+        assert await take(two) == []
+        await settle(engine, one, mine)
+        assert texts(await take(two)) == ["b"]
+
 
 class TestUnits:
     async def test_outputs_and_settlements_become_durable_together(self, engine: Engine) -> None:

@@ -23,6 +23,7 @@ from isthmus.limits import (
     EXCHANGES_MAX,
     HEADER_MATCH_ROWS_MAX,
     PARTITIONS_MAX,
+    PRIORITIES_MAX,
     RECORD_BYTES_CEILING,
     ROUTING_KEY_BYTES_MAX,
     TOPICS_MAX,
@@ -49,7 +50,7 @@ def _check_topic(catalog: Catalog, asked: TopicDefinition) -> None:
     check_name(asked.namespace)
     if not 1 <= asked.partitions <= PARTITIONS_MAX:
         raise InvalidArgument("partitions", f"{asked.partitions} is not in 1 to {PARTITIONS_MAX}")
-    if asked.placement not in ("murmur2", "single"):
+    if asked.placement not in ("murmur2", "single", "priority"):
         raise Unsupported(f"placement {asked.placement!r}", LATER)
     check_topic_config(asked.config)
     if len(catalog.topics) >= TOPICS_MAX:
@@ -126,13 +127,14 @@ def queue_made(
     own = TopicDefinition(
         name=asked.name,
         namespace=asked.namespace,
-        partitions=asked.partitions,
+        partitions=asked.partitions if asked.config.priorities == 1 else asked.config.priorities,
+        placement="murmur2" if asked.config.priorities == 1 else "priority",
         config=asked.topic,
         lifetime=asked.lifetime,
     )
     _check_topic(catalog, own)
     adopts = key in catalog.topic_names
-    topic = _adopted(catalog, key, queue_id) if adopts else _topic(catalog, own, queue_id, now_ms)
+    topic = _adopted(catalog, own, queue_id) if adopts else _topic(catalog, own, queue_id, now_ms)
     view_of = None if asked.view_of is None else _viewed(catalog, asked, asked.view_of).id
     queue = facts.QueueSet(
         queue_id, asked.namespace, asked.name, topic.id, asked.config, view_of, view_start, asked.lifetime, now_ms
@@ -148,10 +150,14 @@ def _viewed(catalog: Catalog, asked: QueueDefinition, name: str) -> Topic:
     return shared
 
 
-def _adopted(catalog: Catalog, key: tuple[str, str], queue_id: int) -> facts.TopicSet:
-    old = catalog.topic(*key).set
+def _adopted(catalog: Catalog, own: TopicDefinition, queue_id: int) -> facts.TopicSet:
+    old = catalog.topic(own.namespace, own.name).set
     if old.queue is not None and old.queue in catalog.queue_sets:
         raise AlreadyExists("topic", old.name)
+    if own.placement == "priority" and (old.placement, old.partitions) != (own.placement, own.partitions):
+        raise InvalidArgument(
+            "priorities", f"topic {old.name!r} exists and does not keep {own.partitions} levels apart"
+        )
     return facts.TopicSet(
         old.id, old.uuid, old.namespace, old.name, old.partitions, old.placement, old.config, old.lifetime,
         queue_id, old.created_ms,
@@ -168,6 +174,9 @@ def queue_altered(catalog: Catalog, old: facts.QueueSet, asked: QueueDefinition)
     viewed = catalog.topics[old.view_of].name if old.view_of is not None else None
     if asked.config.ordered != old.config.ordered:
         raise InvalidArgument("ordered", f"queue {asked.name!r} was made with {old.config.ordered}; make a new one")
+    if asked.config.priorities != old.config.priorities:
+        had = old.config.priorities
+        raise InvalidArgument("priorities", f"queue {asked.name!r} was made with {had}; make a new one")
     if asked.view_of != viewed:
         raise InvalidArgument("of", f"queue {asked.name!r} views {viewed!r}, which is fixed when it is made")
     if asked.lifetime != old.lifetime:
@@ -320,9 +329,7 @@ def check_queue(asked: QueueDefinition) -> None:
     """Raises Unsupported for what later versions bring, InvalidArgument for what cannot be."""
     config = asked.config
     later: tuple[tuple[str, bool], ...] = (
-        ("priorities", config.priorities != 1),
         ("fair", config.fair),
-        ("single", config.single),
         ("max_events", config.max_events is not None),
         ("max_bytes", config.max_bytes is not None),
         ("overflow", config.overflow != "refuse"),
@@ -336,5 +343,9 @@ def check_queue(asked: QueueDefinition) -> None:
             raise Unsupported(f"queue option {name!r}", LATER)
     if asked.view_of is not None and config.ttl_ms is not None:
         raise InvalidArgument("ttl", "belongs to the topic that is viewed; set its retention instead")
+    if not 1 <= config.priorities <= PRIORITIES_MAX:
+        raise InvalidArgument("priorities", f"{config.priorities} is not in 1 to {PRIORITIES_MAX}")
+    if config.priorities > 1 and (asked.partitions != 1 or asked.view_of is not None):
+        raise InvalidArgument("priorities", "each level is a partition of the queue's own: no others, and no view")
     if config.failed_max is not None and config.failed_max < 1:
         raise InvalidArgument("failed_max", f"{config.failed_max} is below 1")

@@ -26,9 +26,14 @@ class Holders:
             if not queues:
                 del self._queues[session]
 
+    def queues(self, session: int) -> list[int]:
+        """The queues of a session, in the order in which it came to them."""
+        return list(self._queues.get(session, ()))
+
     def take(self, session: int) -> list[int]:
-        """The queues of a session that is over, in the order in which it came to them."""
-        queues = list(self._queues.pop(session, ()))
+        """The same of a session that is over; nothing of it is remembered."""
+        queues = self.queues(session)
+        self._queues.pop(session, None)
         for queue in queues:
             sessions = self._sessions[queue]
             sessions.remove(session)

@@ -36,8 +36,12 @@ PRIORITY: Final = "isthmus-priority"
 DEDUP: Final = "isthmus-dedup"
 CAUSE: Final = "isthmus-cause"
 ONLY: Final = "isthmus-only"
-"""Queue attributes of a record, as headers: due and expire in ms since 1970 UTC as decimal text, the id of
-de-duplication, topic/partition/offset of the cause, the one group that a redriven record is for."""
+"""Queue attributes of a record, as headers: due and expire in ms since 1970 UTC, and the priority, as decimal text; the
+id of de-duplication, topic/partition/offset of the cause, the one group that a redriven record is for."""
+
+_PRIORITY: Final = PRIORITY.encode()
+_PRIORITY_DIGITS: Final = 9
+"""Digits of a priority; what has more is none."""
 
 BATCH_BYTES_TARGET: Final = 1024 * 1024
 """A publish is cut into batches of about this size, so that a reader never has to take more at once."""
@@ -165,8 +169,19 @@ class Publish:
             return [(partition, None)]
         if len(topic.partitions) == 1:
             return [(0, None)]
+        if topic.set.placement == "priority":
+            return self._levels(len(topic.partitions))
         spread = topic.router.spread(self.records)
         return [(index, None if len(spread) == 1 else at) for index, at in spread.items()]
+
+    def _levels(self, levels: int) -> list[tuple[int, list[int] | None]]:
+        """By priority: a record without one goes to the lowest level, one above the highest to that."""
+        if self._options.priority or not self.attributes:
+            return [(_level(self._options.priority, levels), None)]
+        found: dict[int, list[int]] = {}
+        for at, record in enumerate(self.records):
+            found.setdefault(_level(_priority_of(record.headers), levels), []).append(at)
+        return [(level, None if len(found) == 1 else chosen) for level, chosen in found.items()]
 
     def _encoded(self, chosen: list[int] | None, compression: str, *, stamp: bool) -> list[_Batch]:
         name = (None if chosen is None else tuple(chosen), compression, stamp)
@@ -206,6 +221,21 @@ def _check_dedup(dedup: str | None, count: int) -> None:
 
 def _with_headers(record: Record, extra: list[tuple[str, bytes | None]]) -> Record:
     return Record(record.value, record.key, append_headers(record.headers, extra), record.timestamp_ms)
+
+
+def _level(priority: int, levels: int) -> int:
+    return min(max(priority, 0), levels - 1)
+
+
+def _priority_of(block: bytes) -> int:
+    """The priority that a record's headers give it. They come from outside: what is no number is none."""
+    if _PRIORITY not in block:
+        return 0
+    try:
+        value = header_value(block, PRIORITY)
+    except InvalidBatch:
+        return 0
+    return int(value) if value is not None and len(value) <= _PRIORITY_DIGITS and value.isdigit() else 0
 
 
 def _marked(records: Sequence[Record]) -> bool:

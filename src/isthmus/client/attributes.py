@@ -50,12 +50,13 @@ def attributes_of(
         if given:
             _check_queue(destination, option)
     if priority:
-        raise Unsupported(f"{destination!r} has one priority level", "leave priority= out")
+        _check_priority(destination, priority)
     if dedup is not None:
         _check_dedup(destination, count, dedup)
     return Attributes(
         due_ms=_due_ms(now_ms, delay, at),
         expire_ms=None if ttl is None else now_ms + duration_ms(ttl, "ttl"),
+        priority=priority,
         dedup=dedup,
     )
 
@@ -66,6 +67,14 @@ def _due_ms(now_ms: int, delay: Duration | None, at: datetime | None) -> int | N
     if delay is not None:
         return now_ms + duration_ms(delay, "delay")
     return None if at is None else time_ms(at, "at")
+
+
+def _check_priority(destination: Destination[Any], priority: int) -> None:
+    levels = destination.priorities if isinstance(destination, Queue) else 1
+    if levels == 1:
+        raise Unsupported(f"{destination!r} has one priority level", "give it priorities=, or leave priority= out")
+    if not 0 <= priority < levels:
+        raise InvalidArgument("priority", f"{priority} is not in 0 to {levels - 1}, the levels of {destination!r}")
 
 
 def _check_queue(destination: Destination[Any], option: str) -> None:

@@ -18,7 +18,7 @@ from isthmus.client.event import AnyEvent, Event, Notification, Reader, State, W
 from isthmus.client.retry import Backoff
 from isthmus.definition import Level, QueueConfig, QueueDefinition, TopicConfig, TopicDefinition, check_name
 from isthmus.errors import DeclarationError, InvalidArgument, Unsupported
-from isthmus.limits import LEASE_MS_MAX, PARTITIONS_MAX
+from isthmus.limits import LEASE_MS_MAX, PARTITIONS_MAX, PRIORITIES_MAX
 
 E = TypeVar("E", bound=AnyEvent)
 
@@ -234,7 +234,9 @@ class Queue(Destination[E]):
         dedup: how long a de-duplication id is remembered.
         codec: "json" or "protobuf"; a view has that of its stream.
         durability: "fsync" (acknowledged is on disk) or "written" (survives the process, not the power).
-        priorities, fair, max_events, max_bytes, overflow, single: come in later versions and are refused until then.
+        priorities: how many levels of priority it has; what has a higher `priority=` goes first.
+        single: one consumer at a time gets events, the next one when it is gone.
+        fair, max_events, max_bytes, overflow: come in later versions and are refused until then.
 
     Raises:
         InvalidName, InvalidArgument: a name or figure that cannot be.
@@ -265,14 +267,18 @@ class Queue(Destination[E]):
         super().__init__(name, key, codec or (of.codec_name if of else "json"))
         _refuse_later(
             self,
-            priorities=priorities != 1,
             fair=fair,
             max_events=max_events is not None,
             max_bytes=max_bytes is not None,
             overflow=overflow != "refuse",
-            single=single,
         )
+        if not 1 <= priorities <= PRIORITIES_MAX:
+            raise InvalidArgument("priorities", f"{priorities} is not in 1 to {PRIORITIES_MAX}")
+        if of is not None and priorities > 1:
+            raise Unsupported(f"{self!r} is a view of {of!r}, where priorities cannot be", "drop priorities=")
         self.of = of
+        self.priorities = priorities
+        self.single = single
         self.retry = Backoff() if retry is None else retry
         self.lease_ms = duration_ms(lease, "lease")
         if not 1 <= self.lease_ms <= LEASE_MS_MAX:
@@ -304,6 +310,8 @@ class Queue(Destination[E]):
                 dead=self.dead,
                 ordered=bool(self.key_fields),
                 ttl_ms=self._ttl_ms,
+                priorities=self.priorities,
+                single=self.single,
             ),
             topic=replace(self._topic, event_types=self.type_names, key_field=self.key_field),
             view_of=None if self.of is None else self.of.name,
@@ -319,6 +327,8 @@ class Queue(Destination[E]):
             "view": self.of is not None,
             "retry": True,
             "dead": self.dead is not None,
+            "priority": self.priorities > 1,
+            "single": self.single,
         }
         return tuple(name for name, given in asked.items() if given)
 

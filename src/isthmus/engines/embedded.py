@@ -39,8 +39,9 @@ from isthmus.record import Appended, Lease, Leased, Record, StoredRecord
 
 NATIVE: Final = Capability(support="native")
 PROMISES: Final = (
-    "queue unit delay ttl dedup ordered compact consumed extend retry dead redrive view seek explain gzip".split()
-)
+    "queue unit delay ttl dedup ordered priority single compact consumed extend retry dead redrive view seek"
+    " explain gzip"
+).split()
 
 
 class Release(Protocol):
@@ -99,9 +100,7 @@ class EmbeddedEngine:
     @property
     def capabilities(self) -> dict[str, Capability]:
         """All native, but for what comes in later versions."""
-        later = dict.fromkeys(
-            ("priority", "fair", "single", "length"), Capability(support="refused", how="comes later")
-        )
+        later = dict.fromkeys(("fair", "length"), Capability(support="refused", how="comes later"))
         return dict.fromkeys(PROMISES, NATIVE) | later
 
     @property

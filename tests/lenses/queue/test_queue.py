@@ -892,3 +892,84 @@ async def test_on_a_disk_all_of_it_holds_too(tmp_path: Path) -> None:
 
         assert world.queue.counts().acked == 1_000
         assert world.queue.floor(world.partition()) == 1_000
+
+
+class TestLevelsOfPriority:
+    async def test_the_highest_level_goes_first_and_each_in_order(self) -> None:
+        async with QueueWorld(QueueConfig(priorities=3), partitions=3) as world:
+            for level in (1, 0, 2, 1):
+                await world.publish(f"{level}a", f"{level}b", index=level)
+
+            found = await world.lease(5)
+
+            assert [leased.record.value for leased in found] == [b"2a", b"2b", b"1a", b"1b", b"1a"]
+
+    async def test_what_comes_on_a_higher_level_overtakes(self) -> None:
+        async with QueueWorld(QueueConfig(priorities=3), partitions=3) as world:
+            await world.fill(3)
+            one = world.consume(1)
+            await world.clock.drain()
+
+            await world.publish("urgent", index=2)
+            one.consumer.grant(2)
+            await world.clock.drain()
+
+            assert [leased.record.value for leased in one.leased] == [b"0", b"urgent", b"1"]
+
+    async def test_what_failed_goes_before_lower_levels_again(self) -> None:
+        async with QueueWorld(QueueConfig(priorities=2), partitions=2) as world:
+            await world.fill(1)
+            await world.publish("high", index=1)
+
+            await world.fail(await world.lease(1))
+
+            assert [leased.record.value for leased in await world.lease(2)] == [b"high", b"0"]
+
+    async def test_a_level_has_a_ledger_from_its_first_record_on(self) -> None:
+        async with QueueWorld(QueueConfig(priorities=200), partitions=200) as world:
+            assert world.queue._parts == []
+
+            await world.publish("x", index=7)
+            await world.publish("y", index=150)
+
+            assert [part.source.partition.index for part in world.queue._parts] == [150, 7]
+            assert world.queue.floor(world.partition(3)) == 0
+            assert not world.queue.settled(world.partition(3))
+
+    @pytest.mark.parametrize("checkpoint", [False, True])
+    async def test_levels_survive_an_opening(self, checkpoint: bool) -> None:
+        async with QueueWorld(QueueConfig(priorities=5), partitions=5) as world:
+            for level in (0, 4, 2):
+                await world.publish(f"{level}a", f"{level}b", index=level)
+            await world.ack(await world.lease(3))
+            if checkpoint:
+                await world.checkpoint()
+
+            await world.crash()
+
+            assert [leased.record.value for leased in await world.lease(9)] == [b"2b", b"0a", b"0b"]
+            assert world.queue.counts().acked == 3
+
+    async def test_a_level_on_disk_holds_back_lower_ones_in_memory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage = RealStorage(str(tmp_path / "store"))
+        config = QueueConfig(priorities=2)
+        async with QueueWorld(config, partitions=2, storage=storage, clock=SystemClock()) as world:
+            high, read_now = world.partition(1), world.journal.read_now
+            monkeypatch.setattr(
+                world.journal,
+                "read_now",
+                lambda partition, *rest: None if partition is high else read_now(partition, *rest),
+            )
+            await world.publish("low")
+            await world.publish("high", index=1)
+
+            found = await world.lease(1, wait_ms=5_000)
+
+            assert [leased.record.value for leased in found] == [b"high"]
+
+    async def test_the_number_of_levels_is_fixed(self) -> None:
+        async with QueueWorld(QueueConfig(priorities=2), partitions=2) as world:
+            with pytest.raises(InvalidArgument, match="was made with 2"):
+                world.queue.reconfigure(QueueConfig(priorities=3))

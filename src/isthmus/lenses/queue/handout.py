@@ -39,7 +39,10 @@ from isthmus.record import Lease, Leased
 
 
 class HandOut:
-    """See the module text. `parts` is the queue's own list, which may grow; `on_hold` is told of each new session."""
+    """See the module text. `parts` is the queue's own list, which may grow; `on_hold` is told of each new session.
+
+    With `strict` the parts are levels of priority, the highest first, and nothing goes out of a lower one before.
+    """
 
     def __init__(
         self, queue: int, parts: list[Part], journal: Journal, clock: Clock, on_hold: Callable[[int], None]
@@ -56,6 +59,7 @@ class HandOut:
         self._retry: Timer | None = None
         self._called = False
         self._closed = False
+        self.strict = False
         self._fetching: dict[int, asyncio.Task[None]] = {}
         self.line = Line(self._is_idle)
         self.on_consumers: Callable[[int], None] | None = None
@@ -323,7 +327,7 @@ class HandOut:
         fresh = sum(part.ledger.admission.delayed for part in self._parts) < QUEUE_DELAYED_MAX
         picks: list[tuple[Part, Picked]] = []
         cold: Cold | None = None
-        first, total = self._turn, len(self._parts)
+        first, total = 0 if self.strict else self._turn, len(self._parts)
         for number in range(first, first + total):
             part = self._parts[number % total]
             if part.ledger.ready <= 0:
@@ -337,6 +341,8 @@ class HandOut:
                 self._turn = (number + 1) % total
                 if count <= 0 or size <= 0 or (wish.run_of_key and picked.count):
                     break
+            if cold is not None and self.strict:
+                break
         return picks, cold
 
     def _pick_of(

@@ -96,6 +96,7 @@ class Queue:
         self.config = config
         self._journal = journal
         self._clock = clock
+        self._sources: dict[int, Source] = {}
         self._parts: list[Part] = []
         self._by_id: dict[int, Part] = {}
         self._unwatch: list[Callable[[], None]] = []
@@ -105,6 +106,7 @@ class Queue:
         self._sessions: set[int] = set()
         self._hand_out = HandOut(queue_id, self._parts, journal, clock, self._hold)
         self._hand_out.line.single = config.single
+        self._hand_out.strict = config.priorities > 1
         for source in sources:
             self.add_source(source)
 
@@ -112,28 +114,46 @@ class Queue:
 
     def add_source(self, source: Source) -> None:
         """Take from one more partition, as when a topic got more of them. Known ones are passed over."""
-        if source.partition.id in self._by_id:
+        partition = source.partition
+        if partition.id in self._sources:
             return
-        part = Part(source, self.config, self._clock)
-        self._parts.append(part)
-        self._by_id[part.id] = part
-        self._unwatch.append(source.partition.watch(partial(self._moved, part)))
+        self._sources[partition.id] = source
+        self._unwatch.append(partition.watch(partial(self._moved, source)))
         if self._live:
+            self._begin(source)
+
+    def _begin(self, source: Source) -> None:
+        """A partition costs next to nothing until there is something in it for this queue: then it gets its ledger."""
+        part = self._by_id.get(source.partition.id)
+        if part is None and source.partition.high_watermark > source.start:
+            part = self._make(source)
+        if part is not None:
             part.go_live()
+
+    def _make(self, source: Source) -> Part:
+        part = self._by_id[source.partition.id] = Part(source, self.config, self._clock)
+        self._parts.append(part)
+        # Strict priorities: the highest level first. Else in the order in which the partitions became known.
+        order = {number: place for place, number in enumerate(self._sources)}
+        self._parts.sort(key=lambda one: order[one.id], reverse=self.config.priorities > 1)
+        return part
 
     def recovered(self) -> None:
         """Replay is over: what was leased may go out again, its failure counted, because whoever held it is gone."""
         if not self._live:
             self._live = True
-            for part in self._parts:
-                part.go_live()
+            for source in self._sources.values():
+                self._begin(source)
 
     def reconfigure(self, config: QueueConfig) -> None:
         """Hand out by another configuration from now on.
 
         Raises:
-            InvalidArgument: order by key cannot be changed while the queue is open.
+            InvalidArgument: order by key and the levels of priority cannot be changed while the queue is open.
         """
+        if config.priorities != self.config.priorities:
+            had = self.config.priorities
+            raise InvalidArgument("priorities", f"queue {self.name!r} was made with {had}; make a new one")
         if config.ordered != self.config.ordered:
             raise InvalidArgument("ordered", f"queue {self.name!r} was made with {self.config.ordered}; make a new one")
         self.config = config
@@ -155,10 +175,14 @@ class Queue:
         """Let waiting consumers of that name, or all, return with nothing."""
         self._hand_out.wake(consumer)
 
-    def _moved(self, part: Part) -> None:
+    def _moved(self, source: Source) -> None:
         """A partition's high watermark or log start has moved."""
         if self._live:
-            part.grow()
+            part = self._by_id.get(source.partition.id)
+            if part is None:
+                self._begin(source)
+            else:
+                part.grow()
             self._hand_out.serve_soon()
 
     # ---- the journal's side ---------------------------------------------------------------------------------------
@@ -167,7 +191,10 @@ class Queue:
         """A fact of this queue is in the journal, live or in replay."""
         part = self._by_id.get(fact.partition)
         if part is None:
-            return
+            source = self._sources.get(fact.partition)
+            if source is None:
+                return
+            part = self._make(source)
         if isinstance(fact, facts.LedgerState):
             part.ledger.restore(slice_of(fact))
         else:
@@ -541,13 +568,16 @@ class Queue:
     def floor(self, partition: Partition) -> int:
         """Below it all records of a partition are settled, durably; its log start if the queue takes none from it."""
         part = self._by_id.get(partition.id)
-        return part.ledger.floor if part is not None else partition.log_start
+        if part is not None:
+            return part.ledger.floor
+        source = self._sources.get(partition.id)
+        return source.start if source is not None else partition.log_start
 
     def settled(self, partition: Partition) -> RangeSet:
         """All offsets of a partition that are settled, durably, also above the floor."""
         settled, part = RangeSet(), self._by_id.get(partition.id)
+        settled.add(partition.log_start, self.floor(partition))
         if part is not None:
-            settled.add(partition.log_start, part.ledger.floor)
             for start, end in part.ledger.settled():
                 settled.add(start, end)
         return settled
