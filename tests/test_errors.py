@@ -15,6 +15,7 @@ ROWS: Final[list[tuple[e.IsthmusError, dict[str, object], str, str]]] = [
     (e.UnknownGroup("billing"), {"name": "billing"}, "no consumer group 'billing'", "`isthmus group ls` lists"),
     (e.UnknownPolicy("short"), {"name": "short"}, "no policy 'short'", "`isthmus policy ls` lists"),
     (e.UnknownUser("ada"), {"name": "ada"}, "no user 'ada'", "`isthmus user ls` lists"),
+    (e.UnknownNamespace("eu"), {"name": "eu"}, "no namespace 'eu'", "`isthmus namespace ls` lists"),
     (e.UnknownExchange("sales"), {"name": "sales"}, "no exchange 'sales'", ""),
     (
         e.UnknownPartition("orders", 4, 3),

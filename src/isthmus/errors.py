@@ -64,6 +64,14 @@ class UnknownPolicy(RequestError):
         self.name = name
 
 
+class UnknownNamespace(RequestError):
+    """No namespace of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no namespace {name!r}; `isthmus namespace ls` lists what there is")
+        self.name = name
+
+
 class UnknownExchange(RequestError):
     """No exchange of that name."""
 

@@ -14,6 +14,10 @@ MIB: Final = 1024 * KIB
 NAME_BYTES_MAX: Final = 255
 """UTF-8 bytes of the name of a topic, queue, exchange, group or namespace."""
 
+NAMESPACES_MAX: Final = 1_000
+NAMESPACE_KEPT_BYTES_MAX: Final = 16 * KIB
+"""Namespaces of one store, and what another system may keep beside one."""
+
 TOPICS_MAX: Final = 100_000
 """Topics (queues own one each) in one store."""
 
@@ -65,6 +69,9 @@ DECOMPRESSED_BYTES_MAX: Final = 64 * MIB
 
 UNIT_BYTES_MAX: Final = 16 * MIB
 """Bytes of the entries of one atomic unit."""
+
+REMOVALS_MAX: Final = 1_000
+"""Objects of a namespace that are removed in one unit."""
 
 UNIT_ENTRIES_MAX: Final = 65_535
 """Entries of one atomic unit."""

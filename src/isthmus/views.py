@@ -5,7 +5,16 @@ Views are snapshots of applied state; nothing here can be changed to change a br
 
 from msgspec import Struct
 
-from isthmus.definition import Grant, Kept, PolicyTarget, QueueConfig, TopicConfig
+from isthmus.definition import (
+    ExchangeKind,
+    Grant,
+    HeaderMatch,
+    Kept,
+    Lifetime,
+    PolicyTarget,
+    QueueConfig,
+    TopicConfig,
+)
 from isthmus.record import StoredRecord
 
 
@@ -148,3 +157,45 @@ class PolicyView(Struct, frozen=True, kw_only=True):
     applies_to: PolicyTarget
     priority: int
     settings: Kept
+
+
+class NamespaceView(Struct, frozen=True, kw_only=True):
+    """A namespace with the number of what is in it; `kept` is as another system gave it, for that system."""
+
+    name: str
+    topics: int
+    queues: int
+    exchanges: int
+    created_ms: int
+    kept: Kept = ()
+
+
+class BindingView(Struct, frozen=True, kw_only=True):
+    """A binding as `Binding` has it: from an exchange to a topic or to another exchange."""
+
+    exchange: str
+    topic: str
+    to_exchange: str
+    key: str
+    match: HeaderMatch | None
+    kept: bytes = b""
+
+
+class ExchangeView(Struct, frozen=True, kw_only=True):
+    """An exchange as `ExchangeDefinition` has it, with the number of bindings from it and to it.
+
+    `alternate` is what holds, also when a policy says it.
+    """
+
+    name: str
+    namespace: str
+    id: int
+    kind: ExchangeKind
+    lifetime: Lifetime
+    auto_remove: bool
+    internal: bool
+    delayed: bool
+    alternate: str | None
+    bindings: int
+    bound: int
+    kept: Kept = ()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from isthmus.broker import namespaces
 from isthmus.broker.broker import Broker
 from isthmus.broker.catalog import Exchange
 from isthmus.broker.publishing import PLAIN, Options, Routed
@@ -102,6 +103,7 @@ class TestTopics:
     async def test_a_name_is_taken_once_in_its_namespace(self) -> None:
         async with world() as w:
             await w.topic("orders")
+            await namespaces.create(w.broker, w.session, "eu")
             other = await w.broker.create_topic(w.session, TopicDefinition(name="orders", namespace="eu"))
 
             with pytest.raises(AlreadyExists, match="orders"):

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from isthmus.broker import namespaces
 from isthmus.broker.catalog import PARTITION_BITS, Catalog
 from isthmus.broker.publishing import Options
 from isthmus.definition import DEFAULT_NAMESPACE, Binding, ExchangeDefinition, QueueDefinition, TopicDefinition
@@ -47,6 +48,7 @@ class TestLookingUp:
     async def test_a_name_is_one_thing_in_each_namespace(self) -> None:
         async with world() as at:
             here = await at.topic()
+            await namespaces.create(at.broker, at.session, "other")
             there = await at.broker.create_topic(at.session, TopicDefinition(name="orders", namespace="other"))
 
             assert here.id != there.id

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from isthmus import broker as beside
-from isthmus.broker import accounts, positions
+from isthmus.broker import accounts, governing, namespaces, positions
 from isthmus.broker.access import Session
 from isthmus.broker.broker import Broker
 from isthmus.broker.positions import Mark
@@ -21,6 +21,7 @@ from isthmus.definition import (
     ExchangeDefinition,
     Grant,
     Operation,
+    PolicyDefinition,
     QueueConfig,
     QueueDefinition,
     TopicDefinition,
@@ -70,9 +71,14 @@ async def asked_for(w: World, session: Session) -> None:
     w.broker.check_topic(session, TopicDefinition(name="orders"))
 
 
-async def told(w: World, session: Session) -> None:
-    accounts.listed(w.broker, session)
+def seen(look: Callable[[Broker, Session], object]) -> Callable[[World, Session], Awaitable[object]]:
+    async def told(w: World, session: Session) -> None:
+        look(w.broker, session)
 
+    return told
+
+
+POLICY: Final = PolicyDefinition(name="short", pattern="^x", settings=(("ttl_ms", b"1"),))
 
 ROWS: Final[dict[str, Row]] = {
     "create_topic": Row(lambda w, s: w.broker.create_topic(s, TopicDefinition(name="new")), (("create", "new"),)),
@@ -124,10 +130,16 @@ ROWS: Final[dict[str, Row]] = {
         lambda w, s: positions.forget(w.broker, s, w.broker.catalog.group(SPACE, "billing"), [w.find().partitions[0]]),
         (("administer", "billing"),),
     ),
-    "accounts.listed": Row(told, None),
+    "accounts.listed": Row(seen(accounts.listed), None),
     "accounts.create": Row(lambda w, s: accounts.create(w.broker, s, UserDefinition(name="eve")), None),
     "accounts.alter": Row(lambda w, s: accounts.alter(w.broker, s, UserDefinition(name="other")), None),
     "accounts.remove": Row(lambda w, s: accounts.remove(w.broker, s, "other"), None),
+    "governing.listed": Row(seen(governing.listed), None),
+    "governing.put": Row(lambda w, s: governing.put(w.broker, s, POLICY), None),
+    "governing.remove": Row(lambda w, s: governing.remove(w.broker, s, SPACE, "short"), None),
+    "namespaces.listed": Row(seen(namespaces.listed), None),
+    "namespaces.create": Row(lambda w, s: namespaces.create(w.broker, s, "new"), None),
+    "namespaces.remove": Row(lambda w, s: namespaces.remove(w.broker, s, "eu"), None),
 }
 
 ENDS: Final = {"end_session"}
@@ -143,6 +155,8 @@ async def populate(w: World) -> None:
     group = await w.broker.group(w.session, SPACE, "billing")
     await w.broker.commit(w.session, group, w.find().partitions[0], Progress(0, (), ()))
     await accounts.create(w.broker, w.session, UserDefinition(name="other"))
+    await namespaces.create(w.broker, w.session, "eu")
+    await governing.put(w.broker, w.session, POLICY)
 
 
 async def user(w: World, *needs: Need, admin: bool = False) -> Session:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from isthmus.broker import namespaces
 from isthmus.clock import ManualClock
 from isthmus.definition import Grant, QueueDefinition, TopicDefinition, UserDefinition
 from isthmus.engines.base import Source
@@ -40,6 +41,7 @@ async def die(engine: EmbeddedEngine, *values: str) -> Source:
 
 class TestNamespaces:
     async def test_what_is_of_another_one_is_not_seen(self, engine: EmbeddedEngine) -> None:
+        await namespaces.create(engine.broker, engine.session, "other")
         await engine.admin.create(TopicDefinition(name="theirs", namespace="other"))
         await engine.admin.create(QueueDefinition(name="their jobs", namespace="other"))
         await engine.broker.group(engine.session, "other", "their group")

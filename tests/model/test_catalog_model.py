@@ -41,6 +41,8 @@ OWNED_HERE = (
     facts.UserSet,
     facts.UserRemoved,
     facts.AccessSecret,
+    facts.NamespaceSet,
+    facts.NamespaceRemoved,
     facts.PolicySet,
     facts.PolicyRemoved,
 )
@@ -84,6 +86,8 @@ class History:
             self.trim,
             self.set_user,
             self.remove_user,
+            self.set_namespace,
+            self.remove_namespace,
             self.set_policy,
             self.remove_policy,
         ]
@@ -106,6 +110,12 @@ class History:
         if user is not None:
             del self.users[user.id]
             self.facts.append(facts.UserRemoved(user.id))
+
+    def set_namespace(self) -> None:
+        self.facts.append(facts.NamespaceSet(self.draw(st.sampled_from(NAMES)), self.draw(st.integers(0, 5))))
+
+    def remove_namespace(self) -> None:
+        self.facts.append(facts.NamespaceRemoved(self.draw(st.sampled_from(NAMES))))
 
     def set_policy(self) -> None:
         """Make a policy about some queues, or put another in its place."""
@@ -303,6 +313,7 @@ def state(broker: Broker) -> dict[str, object]:
         "partitions": {key: (place.level, place.log_start) for key, place in broker.journal.partitions.items()},
         "queues": {key: (queue.name, queue.config) for key, queue in catalog.queues.items()},
         "alternates": {key: exchange.alternate for key, exchange in catalog.exchanges.items()},
+        "namespaces": catalog.namespaces,
         "policies": [policy.set for policy in catalog.policies],
         "readers of queues": {key: set(found) for key, found in catalog._queues_on.items()},
         "readers of groups": {key: set(found) for key, found in catalog._groups_on.items()},

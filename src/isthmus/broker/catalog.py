@@ -12,8 +12,15 @@ import msgspec
 from isthmus.broker.bindings import Bound, Headers, Identity, Table, identity, table_of
 from isthmus.broker.policies import Policies, effective
 from isthmus.broker.routing import Router, walk
-from isthmus.definition import QueueConfig
-from isthmus.errors import UnknownExchange, UnknownGroup, UnknownQueue, UnknownTopic
+from isthmus.definition import DEFAULT_NAMESPACE, QueueConfig
+from isthmus.errors import (
+    BeingChanged,
+    UnknownExchange,
+    UnknownGroup,
+    UnknownNamespace,
+    UnknownQueue,
+    UnknownTopic,
+)
 from isthmus.lenses.queue.part import Source
 from isthmus.lenses.queue.queue import Queue
 from isthmus.lenses.stream.offsets import ConsumerGroup
@@ -125,6 +132,9 @@ class Catalog:
         self.queue_names: dict[Key, int] = {}
         self.exchange_names: dict[Key, int] = {}
         self.group_names: dict[Key, int] = {}
+        self.namespaces: dict[str, facts.NamespaceSet] = {DEFAULT_NAMESPACE: facts.NamespaceSet(DEFAULT_NAMESPACE, 0)}
+        self.leaving: set[str] = set()
+        """Namespaces that are being removed, one unit after the other, in which nothing can be made any more."""
         self.making: dict[tuple[str, str, str], Pending[Any]] = {}
         # Who reads a topic, by its id: housekeeping asks for every topic, so nobody may look through all readers.
         self._queues_on: dict[int, dict[int, None]] = {}
@@ -151,6 +161,8 @@ class Catalog:
             (facts.GroupSet, self._group_set),
             (facts.GroupRemoved, self._group_removed),
             (facts.IdsUsed, self._ids_used),
+            (facts.NamespaceSet, self._namespace_set),
+            (facts.NamespaceRemoved, self._namespace_removed),
             (facts.Committed, self._committed),
             (facts.PositionRemoved, self._position_removed),
             (facts.DedupState, self._dedup_state),
@@ -195,6 +207,18 @@ class Catalog:
         if found is None:
             raise UnknownGroup(name)
         return found
+
+    def check_namespace(self, name: str) -> None:
+        """Whether something can be made in a namespace.
+
+        Raises:
+            UnknownNamespace: there is none of that name.
+            BeingChanged: it is being removed.
+        """
+        if name not in self.namespaces:
+            raise UnknownNamespace(name)
+        if name in self.leaving:
+            raise BeingChanged("namespace", name)
 
     def topic_of(self, partition_id: int) -> Topic | None:
         """The topic that a partition belongs to."""
@@ -406,6 +430,12 @@ class Catalog:
         self.next_id = max(self.next_id, fact.next_id)
         self.next_producer = max(self.next_producer, fact.next_producer)
 
+    def _namespace_set(self, fact: facts.NamespaceSet, _lsn: int) -> None:
+        self.namespaces[fact.name] = fact
+
+    def _namespace_removed(self, fact: facts.NamespaceRemoved, _lsn: int) -> None:
+        self.namespaces.pop(fact.name, None)
+
     def _committed(self, fact: facts.Committed, _lsn: int) -> None:
         group = self.groups.get(fact.group)
         if group is not None and fact.partition in self._journal.partitions:
@@ -466,6 +496,7 @@ class Catalog:
     def export(self) -> Iterator[facts.Fact]:
         """The facts that rebuild all of this; topics before what stands on them."""
         yield facts.IdsUsed(self.next_id, self.next_producer)
+        yield from [each for name, each in self.namespaces.items() if name != DEFAULT_NAMESPACE]
         for policy in list(self.policies):  # before what they are about, which is then made as they say
             yield policy.set
         for topic in list(self.topics.values()):

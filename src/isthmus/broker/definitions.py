@@ -38,7 +38,7 @@ def check_new_topic(catalog: Catalog, asked: TopicDefinition) -> None:
     """Hold a new topic against the rules and what there is.
 
     Raises:
-        AlreadyExists, InvalidName, InvalidArgument, Unsupported, Overloaded: it cannot be made.
+        AlreadyExists, InvalidName, InvalidArgument, Unsupported, Overloaded, UnknownNamespace: it cannot be made.
     """
     if (asked.namespace, asked.name) in catalog.topic_names:
         raise AlreadyExists("topic", asked.name)
@@ -47,7 +47,7 @@ def check_new_topic(catalog: Catalog, asked: TopicDefinition) -> None:
 
 def _check_topic(catalog: Catalog, asked: TopicDefinition) -> None:
     check_name(asked.name)
-    check_name(asked.namespace)
+    catalog.check_namespace(asked.namespace)
     if not 1 <= asked.partitions <= PARTITIONS_MAX:
         raise InvalidArgument("partitions", f"{asked.partitions} is not in 1 to {PARTITIONS_MAX}")
     if asked.placement not in ("murmur2", "single", "priority"):
@@ -201,10 +201,10 @@ def exchange_made(catalog: Catalog, asked: ExchangeDefinition) -> facts.Exchange
     """A new exchange. Its alternate need not exist: until it does, what finds no way goes nowhere.
 
     Raises:
-        AlreadyExists, InvalidName, Overloaded: it cannot be made.
+        AlreadyExists, InvalidName, Overloaded, UnknownNamespace: it cannot be made.
     """
     check_name(asked.name)
-    check_name(asked.namespace)
+    catalog.check_namespace(asked.namespace)
     if asked.alternate is not None:
         check_name(asked.alternate)
     if (asked.namespace, asked.name) in catalog.exchange_names:

@@ -2,7 +2,8 @@
 
 import uuid
 
-from isthmus.broker.catalog import Catalog, Topic
+from isthmus.broker.bindings import Bound
+from isthmus.broker.catalog import Catalog, Exchange, Topic
 from isthmus.clock import Clock
 from isthmus.lenses.queue.queue import Queue
 from isthmus.lenses.stream import assignor
@@ -10,7 +11,7 @@ from isthmus.lenses.stream.membership import MembershipView
 from isthmus.lenses.stream.offsets import ConsumerGroup
 from isthmus.lenses.stream.position import Progress
 from isthmus.log.partition import Partition
-from isthmus.views import GroupPartitionView, GroupView, PartitionView, QueueView, TopicView
+from isthmus.views import BindingView, ExchangeView, GroupPartitionView, GroupView, PartitionView, QueueView, TopicView
 
 
 def topic_view(catalog: Catalog, topic: Topic) -> TopicView:
@@ -72,6 +73,49 @@ async def queue_view(catalog: Catalog, queue: Queue) -> QueueView:
         created_ms=declared.created_ms,
         policy=policy.set.name if policy is not None else None,
         effective=queue.config if policy is not None else None,
+    )
+
+
+def exchange_view(catalog: Catalog, exchange: Exchange) -> ExchangeView:
+    """An exchange with how many bindings there are of it."""
+    declared = exchange.set
+    return ExchangeView(
+        name=declared.name,
+        namespace=declared.namespace,
+        id=declared.id,
+        kind=declared.kind,
+        lifetime=declared.lifetime,
+        auto_remove=declared.auto_remove,
+        internal=declared.internal,
+        delayed=declared.delayed,
+        alternate=exchange.alternate,
+        bindings=len(exchange.bindings),
+        bound=len(catalog.ways_to(declared.id)),
+        kept=declared.kept,
+    )
+
+
+def binding_views(
+    catalog: Catalog, namespace: str, exchange: str | None = None, target: str | None = None
+) -> list[BindingView]:
+    """Bindings of a namespace, of one exchange or to one topic or exchange: by exchange, in the order of binding."""
+    if exchange is not None:
+        sources = [catalog.exchange(namespace, exchange)]
+    else:
+        found = [each for each in catalog.exchanges.values() if each.set.namespace == namespace]
+        sources = sorted(found, key=lambda each: each.name)
+    rows = [_binding_view(catalog, source, row) for source in sources for row in source.bindings.values()]
+    return [row for row in rows if target is None or target in (row.topic, row.to_exchange)]
+
+
+def _binding_view(catalog: Catalog, source: Exchange, row: Bound) -> BindingView:
+    return BindingView(
+        exchange=source.name,
+        topic=catalog.topics[row.topic].name if row.topic else "",
+        to_exchange=catalog.exchanges[row.to_exchange].name if row.to_exchange else "",
+        key=row.key,
+        match=row.match,
+        kept=row.kept,
     )
 
 

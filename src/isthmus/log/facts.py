@@ -207,6 +207,20 @@ class IdsUsed(Fact, frozen=True, array_like=True, gc=False, tag=28):
     next_producer: int
 
 
+class NamespaceSet(Fact, frozen=True, array_like=True, gc=False, tag=31):
+    """A namespace exists beside the default one, which always does."""
+
+    name: str
+    created_ms: int
+    kept: Kept = ()
+
+
+class NamespaceRemoved(Fact, frozen=True, array_like=True, gc=False, tag=32):
+    """The namespace is gone (what was in it went before, by facts of its own)."""
+
+    name: str
+
+
 # ---- streams ------------------------------------------------------------------------------------------------------
 
 
@@ -385,6 +399,8 @@ AnyFact = (
     | BindingSet
     | BindingRemoved
     | IdsUsed
+    | NamespaceSet
+    | NamespaceRemoved
     | GroupSet
     | GroupRemoved
     | Committed

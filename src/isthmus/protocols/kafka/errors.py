@@ -82,6 +82,7 @@ CODES: Final[dict[type[e.IsthmusError], Code]] = {
     e.UnknownGroup: Code.GROUP_ID_NOT_FOUND,
     e.UnknownUser: Code.RESOURCE_NOT_FOUND,
     e.UnknownPolicy: Code.RESOURCE_NOT_FOUND,
+    e.UnknownNamespace: Code.RESOURCE_NOT_FOUND,
     e.UnknownExchange: Code.UNKNOWN_TOPIC_OR_PARTITION,
     e.UnknownPartition: Code.UNKNOWN_TOPIC_OR_PARTITION,
     e.AlreadyExists: Code.TOPIC_ALREADY_EXISTS,

@@ -2,6 +2,7 @@
 
 import base64
 
+from isthmus.broker import namespaces
 from isthmus.definition import TopicDefinition
 from isthmus.protocols.door import Peer
 from isthmus.protocols.kafka import messages as m
@@ -29,6 +30,7 @@ async def test_the_node_is_where_the_client_came_to_unless_it_is_told_otherwise(
 async def test_topics_are_those_of_the_default_namespace_by_name_and_by_id() -> None:
     async with kafka_server() as server:
         uuid = await make_topic(server, "a")
+        await namespaces.create(server.broker, server.broker.session(), "other")
         await server.broker.create_topic(server.broker.session(), TopicDefinition(name="b", namespace="other"))
         call = a_call(server)
 
