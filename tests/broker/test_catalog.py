@@ -10,7 +10,7 @@ from isthmus.broker.publishing import Options
 from isthmus.definition import DEFAULT_NAMESPACE, Binding, ExchangeDefinition, QueueDefinition, TopicDefinition
 from isthmus.errors import UnknownExchange, UnknownGroup, UnknownQueue, UnknownTopic
 from isthmus.lenses.stream.position import Progress
-from support.brokers import World, world
+from support.brokers import World, records, world
 
 
 def readers(at: World, topic: str = "orders") -> tuple[list[str], list[str]]:
@@ -72,6 +72,18 @@ class TestLookingUp:
 
             assert at.broker.catalog.place_of(partition, 7) == "99/3/7"
             assert at.broker.catalog.name_of(partition) is None
+
+
+async def test_a_topic_has_records_until_all_are_trimmed() -> None:
+    async with world() as w:
+        topic = await w.topic(partitions=2)
+        assert not topic.has_records()
+
+        await w.broker.publish(w.session, topic, records("a"), partition=1)
+        assert topic.has_records()
+
+        await w.broker.trim(w.session, topic, 1, 1)
+        assert not topic.has_records()
 
 
 class TestReaders:

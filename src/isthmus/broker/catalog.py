@@ -57,6 +57,10 @@ class Topic:
         """Name in its namespace."""
         return self.set.name
 
+    def has_records(self) -> bool:
+        """Whether something in it could be trimmed."""
+        return any(partition.log_start < partition.high_watermark for partition in self.partitions)
+
     def window(self) -> DedupWindow:
         """The de-duplication ids of this topic, made when first needed."""
         if self.dedup is None:

@@ -6,6 +6,7 @@ through a `Unit` of the journal, and its applied state moves only when the journ
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from isthmus.clock import Clock
@@ -290,14 +291,13 @@ class Partition:
         """Call back on the loop when the high watermark or log start has moved; returns how to stop that."""
         if self._watchers is None:
             self._watchers = []
-        watchers = self._watchers
-        watchers.append(callback)
+        self._watchers.append(callback)
+        return partial(self.unwatch, callback)
 
-        def unwatch() -> None:
-            if callback in watchers:
-                watchers.remove(callback)
-
-        return unwatch
+    def unwatch(self, callback: Callable[[], None]) -> None:
+        """Do not call back any more."""
+        if self._watchers is not None and callback in self._watchers:
+            self._watchers.remove(callback)
 
     def wake(self) -> None:
         """Tell the watchers; called by the journal once per commit group."""

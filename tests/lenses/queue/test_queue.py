@@ -973,3 +973,13 @@ class TestLevelsOfPriority:
         async with QueueWorld(QueueConfig(priorities=2), partitions=2) as world:
             with pytest.raises(InvalidArgument, match="was made with 2"):
                 world.queue.reconfigure(QueueConfig(priorities=3))
+
+
+async def test_a_queue_has_something_to_do_when_a_time_has_come(world: QueueWorld) -> None:
+    assert not world.queue.is_due(world.clock.monotonic_ms())
+    await world.fill(1)
+    await world.lease(lease_ms=5_000)
+    await world.expire()
+
+    assert not world.queue.is_due(world.clock.monotonic_ms())
+    assert world.queue.is_due(world.clock.monotonic_ms() + 5_000)

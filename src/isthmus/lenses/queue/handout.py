@@ -44,6 +44,25 @@ class HandOut:
     With `strict` the parts are levels of priority, the highest first, and nothing goes out of a lower one before.
     """
 
+    __slots__ = (
+        "_called",
+        "_clock",
+        "_closed",
+        "_fetching",
+        "_flying",
+        "_journal",
+        "_on_hold",
+        "_parts",
+        "_queue",
+        "_retry",
+        "_timer",
+        "_timer_ms",
+        "_turn",
+        "line",
+        "on_consumers",
+        "strict",
+    )
+
     def __init__(
         self, queue: int, parts: list[Part], journal: Journal, clock: Clock, on_hold: Callable[[int], None]
     ) -> None:

@@ -81,6 +81,22 @@ class Queue:
     told of the sessions that have something here.
     """
 
+    __slots__ = (
+        "_by_id",
+        "_clock",
+        "_closed",
+        "_hand_out",
+        "_holders",
+        "_journal",
+        "_live",
+        "_parts",
+        "_sessions",
+        "_sources",
+        "config",
+        "id",
+        "name",
+    )
+
     def __init__(  # what a queue is made of
         self,
         queue_id: int,
@@ -96,14 +112,13 @@ class Queue:
         self.config = config
         self._journal = journal
         self._clock = clock
-        self._sources: dict[int, Source] = {}
+        self._sources: dict[int, tuple[Source, Callable[[], None]]] = {}
         self._parts: list[Part] = []
         self._by_id: dict[int, Part] = {}
-        self._unwatch: list[Callable[[], None]] = []
         self._live = False
         self._closed = False
         self._holders = holders
-        self._sessions: set[int] = set()
+        self._sessions: dict[int, None] = {}  # an empty set takes three times as much
         self._hand_out = HandOut(queue_id, self._parts, journal, clock, self._hold)
         self._hand_out.line.single = config.single
         self._hand_out.strict = config.priorities > 1
@@ -117,8 +132,9 @@ class Queue:
         partition = source.partition
         if partition.id in self._sources:
             return
-        self._sources[partition.id] = source
-        self._unwatch.append(partition.watch(partial(self._moved, source)))
+        moved = partial(self._moved, source)
+        self._sources[partition.id] = source, moved
+        partition.watch(moved)
         if self._live:
             self._begin(source)
 
@@ -142,7 +158,7 @@ class Queue:
         """Replay is over: what was leased may go out again, its failure counted, because whoever held it is gone."""
         if not self._live:
             self._live = True
-            for source in self._sources.values():
+            for source, _ in self._sources.values():
                 self._begin(source)
 
     def reconfigure(self, config: QueueConfig) -> None:
@@ -167,9 +183,8 @@ class Queue:
         self._hand_out.close(self.name)
         if self._holders is not None:
             self._holders.forget(self.id)
-        for unwatch in self._unwatch:
-            unwatch()
-        self._unwatch.clear()
+        for source, moved in self._sources.values():
+            source.partition.unwatch(moved)
 
     def wake(self, consumer: str | None = None) -> None:
         """Let waiting consumers of that name, or all, return with nothing."""
@@ -191,10 +206,10 @@ class Queue:
         """A fact of this queue is in the journal, live or in replay."""
         part = self._by_id.get(fact.partition)
         if part is None:
-            source = self._sources.get(fact.partition)
-            if source is None:
+            known = self._sources.get(fact.partition)
+            if known is None:
                 return
-            part = self._make(source)
+            part = self._make(known[0])
         if isinstance(fact, facts.LedgerState):
             part.ledger.restore(slice_of(fact))
         else:
@@ -301,7 +316,7 @@ class Queue:
 
     def _hold(self, session_id: int) -> None:
         if session_id not in self._sessions:
-            self._sessions.add(session_id)
+            self._sessions[session_id] = None
             if self._holders is not None:
                 self._holders.hold(self.id, session_id)
 
@@ -461,7 +476,7 @@ class Queue:
         What reaches a limit by that is dying, and comes with the next `expire`.
         """
         self.recovered()
-        self._sessions.discard(session_id)
+        self._sessions.pop(session_id, None)
         self._hand_out.end_session(session_id)
         if any(part.ledger.held_by(session_id) for part in self._parts):
 
@@ -570,8 +585,8 @@ class Queue:
         part = self._by_id.get(partition.id)
         if part is not None:
             return part.ledger.floor
-        source = self._sources.get(partition.id)
-        return source.start if source is not None else partition.log_start
+        known = self._sources.get(partition.id)
+        return known[0].start if known is not None else partition.log_start
 
     def settled(self, partition: Partition) -> RangeSet:
         """All offsets of a partition that are settled, durably, also above the floor."""
@@ -592,6 +607,13 @@ class Queue:
             if record is not None:
                 oldest = record.timestamp_ms if oldest is None else min(oldest, record.timestamp_ms)
         return oldest
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether `expire` has something to do at `now_ms` (monotonic)."""
+        if not self._parts:
+            return False
+        due_ms = self.next_due_ms()
+        return due_ms is not None and due_ms <= now_ms
 
     def next_due_ms(self) -> int | None:
         """A monotonic time before which `expire` has nothing to do; None while there is nothing to wait for."""
