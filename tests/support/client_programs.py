@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,9 +40,9 @@ def built(cache: Path, folder: str, command: Sequence[str], programs: Sequence[s
     return target
 
 
-def tour(command: Sequence[str]) -> dict[str, Any]:
+def tour(command: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Run a program to its end; the JSON object on the last line that it printed."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, env=os.environ)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, env=environment)
     assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
