@@ -112,6 +112,7 @@ ROOMS: Final = (
     Room("protocols.kafka.connection", f"{LEAF} {{own}}.schema {{own}}.compiled {{own}}.codec"),
     Room("protocols.amqp.table", LEAF),
     Room("protocols.amqp.methods protocols.amqp.properties", f"{LEAF} {{own}}.table"),
+    Room("protocols.amqp.errors protocols.amqp.channel", LEAF),
     Room("protocols.amqp.codec", f"{LEAF} {{own}}.table {{own}}.methods"),
     Room("protocols.amqp.connection", f"{LEAF} {{own}}.table {{own}}.methods {{own}}.properties {{own}}.codec"),
     Room("protocols.*.codec", f"{LEAF} {BATCH} {{own}}.schema {{own}}.methods"),

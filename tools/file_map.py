@@ -27,6 +27,7 @@ FOLDERS: Final = {
     "protocols/native": "The library's own protocol",
     "protocols/http": "HTTP, for all that stands on it",
     "protocols/amqp": "AMQP 0-9-1, RabbitMQ's protocol",
+    "protocols/amqp/handlers": "AMQP's methods",
     "protocols/kafka": "Kafka's protocol",
     "protocols/kafka/handlers": "Kafka's operations",
     "web": "What the web port serves",

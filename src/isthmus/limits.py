@@ -500,6 +500,58 @@ AMQP_CACHED_MAX: Final = 256
 AMQP_CACHED_BYTES: Final = 512
 """Addresses and properties of messages that a connection knows to be well-formed, and how long one may be for that."""
 
+AMQP_FRAME_BYTES_MIN: Final = 8 * KIB
+"""The shortest limit of frames that a client may ask for."""
+
+AMQP_TEXT_BYTES_MAX: Final = 255
+"""Bytes of a short text, such as a routing key or the text of a close; longer ones are cut where they are ours."""
+
+AMQP_PREFIX_BYTES_MAX: Final = 64
+"""Bytes of the prefix that a client asks for of a queue's name that is made here."""
+
+AMQP_HEARTBEAT_S: Final = 60
+"""The interval of heartbeats that is proposed."""
+
+AMQP_QUIET_MS: Final = 240_000
+"""How often a client that wants no heartbeats gets one all the same, so that its quiet connection is not idle."""
+
+AMQP_CLOSE_MS: Final = 5_000
+"""How long the answer to a close is waited for."""
+
+AMQP_BLOCKED_MS: Final = 500
+"""A publisher that waits this long for the disk is told that it is blocked."""
+
+AMQP_RUN_RECORDS_MAX: Final = 256
+AMQP_RUN_BYTES_MAX: Final = MIB
+"""Publishes of a channel that go the same way and are gathered into one batch, and their bytes."""
+
+AMQP_BACKLOG_MAX: Final = 1_024
+AMQP_BACKLOG_BYTES_MAX: Final = 4 * MIB
+"""Methods and messages of a connection that wait for what their channels do, and bytes of the messages; above it the
+connection's next ones wait where they are."""
+
+AMQP_CONSUMERS_MAX: Final = 1_024
+"""Consumers of one channel."""
+
+AMQP_UNSETTLED_MAX: Final = 65_536
+"""Deliveries of one channel that are not settled; above it nothing is delivered, whatever the prefetch."""
+
+AMQP_WINDOW_RECORDS: Final = 1_000
+AMQP_WINDOW_BYTES: Final = 8 * MIB
+"""What a consumer may be promised and not yet sent, however large its prefetch is."""
+
+AMQP_DELIVERY_LIMIT: Final = 20
+"""Failures that a message of a quorum queue survives unless its queue says otherwise."""
+
+AMQP_EXPIRATION_MS_MAX: Final = 315_360_000_000
+"""The longest expiration of a message: ten years."""
+
+AMQP_DELAY_MS_MAX: Final = 4_294_967_295
+"""The longest x-delay of a message."""
+
+AMQP_SHAPES_CACHED: Final = 1_024
+"""Properties whose meaning is remembered, in each direction."""
+
 # ---- native protocol ---------------------------------------------------------------------------------------------
 
 NATIVE_FRAME_BYTES_MAX: Final = UNIT_BYTES_MAX + 1 * MIB

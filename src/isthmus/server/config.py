@@ -27,10 +27,10 @@ from isthmus.limits import (
 LOOPBACK: Final = "127.0.0.1"
 DIRECTORY: Final = "./isthmus-data"
 
-PORTS: Final = {"native": 8320, "kafka": 9092, "web": 8321}
+PORTS: Final = {"native": 8320, "kafka": 9092, "amqp": 5672, "web": 8321}
 """The protocols that can be listened for, and where they are by default."""
 
-LATER: Final = ("amqp", "sqs", "kinesis")
+LATER: Final = ("sqs", "kinesis")
 """Protocols that are refused by name."""
 
 VARIABLE: Final = "ISTHMUS_"
@@ -52,19 +52,22 @@ class Address(Struct, frozen=True):
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a server is told; every field has its name in a file, on the command line, and in the environment.
 
-    `native`, `kafka` and `web` are `[HOST:]PORT`; when none of them is given, all are opened at their usual ports.
-    `advertise` is the `HOST:PORT` that Kafka clients are told to come back to. `idle_ms` and `drain_ms` are
-    milliseconds, `segment_bytes` the size of new segment files.
+    `native`, `kafka`, `amqp` and `web` are `[HOST:]PORT`; when none of them is given, all are opened at their usual
+    ports. `amqp_product` and `amqp_version` are what AMQP clients are told that the server is. `advertise` is the
+    `HOST:PORT` that Kafka clients are told to come back to. `idle_ms` and `drain_ms` are milliseconds, `segment_bytes`
+    the size of new segment files.
     """
 
     directory: str = DIRECTORY
     native: str | None = None
     kafka: str | None = None
-    web: str | None = None
     amqp: str | None = None
+    web: str | None = None
     sqs: str | None = None
     kinesis: str | None = None
     advertise: str | None = None
+    amqp_product: str = "RabbitMQ"
+    amqp_version: str = "4.3.0"
     insecure: bool = False
     tls_cert: str | None = None
     tls_key: str | None = None
@@ -84,7 +87,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """
         for name in LATER:
             if getattr(self, name) is not None:
-                raise InvalidArgument(name, "this protocol comes in a later version; there are native, kafka and web")
+                raise InvalidArgument(
+                    name, "this protocol comes in a later version; there are native, kafka, amqp and web"
+                )
         asked = {name: text for name in PORTS if (text := getattr(self, name)) is not None}
         if not asked:
             return {name: Address(LOOPBACK, port) for name, port in PORTS.items()}

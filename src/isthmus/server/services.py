@@ -56,6 +56,18 @@ def _kafka(host: Host) -> Service:
     return KafkaService(host.broker, KafkaOptions(advertised=where)).open
 
 
+def _amqp(host: Host) -> Service:
+    from isthmus import __version__
+    from isthmus.protocols.amqp.handlers.link import AmqpOptions
+    from isthmus.protocols.amqp.handlers.service import AmqpService
+
+    settings = host.settings
+    options = AmqpOptions(
+        product=settings.amqp_product, version=settings.amqp_version, name_version=__version__, plain=settings.insecure
+    )
+    return AmqpService(host.broker, options).open
+
+
 def _web(host: Host) -> Service:
     from isthmus import __version__
     from isthmus.server.figures import figures
@@ -67,6 +79,7 @@ def _web(host: Host) -> Service:
 PROTOCOLS: Final[dict[str, Protocol]] = {
     "native": Protocol(_native, binary=True),
     "kafka": Protocol(_kafka, binary=True),
+    "amqp": Protocol(_amqp, binary=True),
     "web": Protocol(_web, binary=False),
 }
 """By the name of the listener."""

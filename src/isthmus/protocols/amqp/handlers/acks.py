@@ -1,0 +1,173 @@
+"""basic.ack, basic.nack, basic.reject and basic.recover: deliveries settled, given back or rejected.
+
+Acknowledgements of a slice are gathered into one unit a queue. A nack that requeues does not count as a failure, a
+reject that does counts, as in RabbitMQ 4.3; what is not requeued is rejected, and buried where its queue says so.
+
+Spec: AMQP 0-9-1 section 1.8.3, RabbitMQ "Consumer Acknowledgements", "Quorum Queues" (delivery limit).
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from isthmus.errors import LeaseLost, RequestError
+from isthmus.lenses.queue.queue import Queue
+from isthmus.protocols.amqp import methods as m
+from isthmus.protocols.amqp.errors import Code, Refused
+from isthmus.protocols.amqp.handlers.channel import Channel, Given
+from isthmus.record import Lease
+
+if TYPE_CHECKING:
+    from isthmus.protocols.amqp.handlers.consume import Consuming
+
+logger = logging.getLogger("isthmus.amqp")
+
+Rows = dict[int, tuple[Queue, list[Lease]]]
+"""Leases by the queue that they are of."""
+
+
+class Settler:
+    """The acknowledgements of one channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._acked: list[Given] = []
+
+    def ack(self, tag: int, *, multiple: bool) -> None:
+        """These are done. Raises Refused for a tag that is not open."""
+        channel = self._channel
+        found = take(channel, tag, multiple=multiple)
+        if channel.transaction is not None:
+            channel.transaction.acked += found
+            return
+        self._acked += found
+        channel.touch()
+
+    def flush(self) -> None:
+        """Settle what was gathered."""
+        acked, self._acked = self._acked, []
+        if acked:
+            for queue, leases in by_queue(acked).values():
+                self._settle(queue, leases)
+            let_go(self._channel, acked)
+
+    def _settle(self, queue: Queue, leases: Sequence[Lease]) -> None:
+        try:
+            self._submit(queue, leases)
+        except LeaseLost:
+            # One was lost, such as to a purge of its queue: the others are settled without it.
+            for lease in leases:
+                try:
+                    self._submit(queue, [lease])
+                except LeaseLost as lost:
+                    logger.debug("an acknowledgement came too late: %s", lost)
+        except RequestError as error:
+            logger.debug("an acknowledgement of a queue that is gone: %s", error)
+
+    def _submit(self, queue: Queue, leases: Sequence[Lease]) -> None:
+        channel = self._channel
+        unit = channel.broker.journal.unit()
+        queue.ack(unit, leases, principal=channel.session.principal_id)
+        channel.began(unit.submit())
+
+
+def take(channel: Channel, tag: int, *, multiple: bool) -> list[Given]:
+    """The deliveries that a tag stands for. Raises Refused when there is none."""
+    found = channel.unsettled.take(tag, multiple=multiple)
+    if found is None:
+        raise Refused(Code.PRECONDITION_FAILED, f"unknown delivery tag {tag}")
+    return found
+
+
+def by_queue(given: Sequence[Given]) -> Rows:
+    """Deliveries as leases by queue; those of streams have none."""
+    rows: Rows = {}
+    for each in given:
+        queue = each.queue
+        if queue is None or each.lease is None:
+            continue
+        row = rows.get(queue.id)
+        if row is None:
+            rows[queue.id] = queue, [each.lease]
+        else:
+            row[1].append(each.lease)
+    return rows
+
+
+def let_go(channel: Channel, given: Sequence[Given]) -> None:
+    """Deliveries are held no longer: their consumers may have more."""
+    touched: dict[Consuming, None] = {}
+    for each in given:
+        consumer = each.consumer
+        if consumer is not None:
+            consumer.allowance.settled()
+            channel.held -= 1
+            touched[consumer] = None
+    if channel.shared_prefetch:
+        touched = dict.fromkeys(channel.consumers.values())
+    for consumer in touched:
+        consumer.refill()
+
+
+# ---- what is not done ---------------------------------------------------------------------------------------------
+
+
+async def on_nack(channel: Channel, asked: m.BasicNack) -> None:
+    """Give back, or reject."""
+    await _back(channel, asked.delivery_tag, multiple=asked.multiple, requeue=asked.requeue, counts=False)
+
+
+async def on_reject(channel: Channel, asked: m.BasicReject) -> None:
+    """Give back, which counts as a failure, or reject."""
+    await _back(channel, asked.delivery_tag, multiple=False, requeue=asked.requeue, counts=True)
+
+
+async def on_recover(channel: Channel, asked: m.BasicRecover | m.BasicRecoverAsync) -> m.BasicRecoverOk | None:
+    """Give back all that is not settled."""
+    if not asked.requeue:
+        raise Refused(Code.NOT_IMPLEMENTED, "requeue=false")
+    given = channel.unsettled.clear()
+    await give_back(channel, given, counts=False)
+    return m.BasicRecoverOk() if isinstance(asked, m.BasicRecover) else None
+
+
+async def _back(channel: Channel, tag: int, *, multiple: bool, requeue: bool, counts: bool) -> None:
+    found = take(channel, tag, multiple=multiple)
+    if requeue:
+        await give_back(channel, found, counts=counts)
+    else:
+        await reject(channel, found)
+
+
+async def give_back(channel: Channel, given: Sequence[Given], *, counts: bool) -> None:
+    """Hand out again, in the old order; what has failed too often by that dies of it."""
+    for queue, leases in by_queue(given).values():
+        try:
+            await _requeue(channel, queue, leases, counts=counts)
+        except RequestError as error:
+            logger.debug("deliveries that could not be given back: %s", error)
+    let_go(channel, given)
+
+
+async def _requeue(channel: Channel, queue: Queue, leases: Sequence[Lease], *, counts: bool) -> None:
+    broker, principal = channel.broker, channel.session.principal_id
+    unit = broker.journal.unit()
+    if counts:
+        broker.bury(unit, queue, await queue.fail(unit, leases, 0, "delivery_limit", principal=principal))
+    else:
+        queue.release(unit, leases, principal=principal)
+    if unit.changes:
+        await unit.submit()
+
+
+async def reject(channel: Channel, given: Sequence[Given]) -> None:
+    """Settle as rejected, with a dead letter where the queue has a place for it."""
+    broker, principal = channel.broker, channel.session.principal_id
+    for queue, leases in by_queue(given).values():
+        unit = broker.journal.unit()
+        try:
+            broker.bury(unit, queue, await queue.reject(unit, leases, "rejected", principal=principal))
+            await unit.submit()
+        except RequestError as error:
+            logger.debug("deliveries that could not be rejected: %s", error)
+    let_go(channel, given)
