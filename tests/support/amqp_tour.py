@@ -84,7 +84,7 @@ EXPECTED: Final[Mapping[str, Any]] = {
                 "original declaration."
             ),
         ],
-        "expiration": [406, "PRECONDITION_FAILED - invalid expiration 'soon': no_integer"],
+        "expiration": [406, "PRECONDITION_FAILED - invalid expiration 'soon': it is not a number of milliseconds"],
         "user": [406, "PRECONDITION_FAILED - user_id property set to 'nobody' but authenticated user was 'guest'"],
         "ttl": [
             406,
@@ -125,6 +125,7 @@ EXPECTED: Final[Mapping[str, Any]] = {
 """By chapter. Of a table a client may have found some rows only; pika's tour has all of them."""
 
 OLD: Final[Mapping[str, Any]] = {
+    "refusals": {"expiration": [406, "PRECONDITION_FAILED - invalid expiration 'soon': no_integer"]},
     "expired": {
         "order": [["count", "reason", "queue", "time", "exchange", "routing-keys", "original-expiration"]],
         "headers": FIRST_DEATH,

@@ -165,6 +165,14 @@ class TestBytesInPieces:
         connection.close_channel(1)
         assert connection.buffered_bytes == 0
 
+    def test_between_the_frames_of_a_message_more_is_wanted_than_is_held(self) -> None:
+        connection = opened(1)
+        stream = method(1, PUBLISH) + header(1, 200_000) + 20 * body(1, b"x" * 4_000)
+
+        for at in range(0, len(stream), 4_001):
+            events(connection, stream[at : at + 4_001])
+            assert connection.wanted_bytes > connection.buffered_bytes
+
     def test_the_other_side_reads_what_a_server_sends(self) -> None:
         connection = Connection(from_client=False)
         deliver = m.BasicDeliver("tag", 7, redelivered=True, exchange="ex", routing_key="k")

@@ -200,9 +200,13 @@ class Connection:
 
     @property
     def wanted_bytes(self) -> int:
-        """How many there are when the frame at the front is whole; 0 while that is not known."""
+        """How many there are when the frame at the front is whole; 0 while that is not known.
+
+        Between two frames of a message that is being collected, one more than there are: whoever counts what is held
+        must not take it for bytes that nobody wants.
+        """
         if len(self._buffer) - self._at < codec.FRAME_HEAD.size or not self._greeted:
-            return 0
+            return self.buffered_bytes + 1 if self._collected_bytes else 0
         _, _, size = _UNPACK_FRAME(self._buffer, self._at)
         return self._collected_bytes + min(int(size), self.frame_bytes_max) + AROUND_BYTES
 
