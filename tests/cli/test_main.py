@@ -32,7 +32,9 @@ def test_there_is_every_command_of_this_version() -> None:
         *("bench", "demo", "run", "serve", "doctor", "ls", "show", "create", "alter", "rm", "pub", "tail", "explain"),
         *("group ls", "group lag", "group seek", "group rm", "queue peek", "queue purge"),
         *("dlq ls", "dlq show", "dlq redrive", "dlq rm", "log verify", "log dump", "log compact", "log repair"),
-        *("user add", "user set", "user ls", "user rm"),
+        *("user add", "user set", "user ls", "user rm", "policy set", "policy ls", "policy rm"),
+        *("exchange add", "exchange ls", "exchange rm", "exchange bind", "exchange unbind", "exchange bindings"),
+        *("namespace add", "namespace ls", "namespace rm"),
     }
 
 

@@ -6,12 +6,20 @@ import pytest
 
 from isthmus.broker import namespaces
 from isthmus.clock import ManualClock
-from isthmus.definition import Grant, QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.definition import (
+    Binding,
+    ExchangeDefinition,
+    Grant,
+    HeaderMatch,
+    QueueDefinition,
+    TopicDefinition,
+    UserDefinition,
+)
 from isthmus.engines.base import Source
 from isthmus.engines.connect import open_engine
 from isthmus.engines.embedded import EmbeddedEngine
 from isthmus.engines.embedded_admin import REDRIVE_BATCH, REDRIVE_LEASE_MS
-from isthmus.errors import LeaseLost, OffsetOutOfRange, UnknownPartition, UnknownTopic
+from isthmus.errors import InUse, LeaseLost, OffsetOutOfRange, UnknownPartition, UnknownTopic
 from isthmus.limits import SEGMENT_BYTES_MIN
 from support.engines import declare_all, publish, read, settle, take, texts
 
@@ -51,6 +59,43 @@ class TestNamespaces:
         assert await engine.admin.groups() == []
         with pytest.raises(UnknownTopic):
             await engine.admin.topic("theirs")
+
+    async def test_are_made_shown_and_removed_with_what_is_in_them(self, engine: EmbeddedEngine) -> None:
+        await engine.admin.create_namespace("other", (("tags", b"x"),))
+        await engine.admin.create(TopicDefinition(name="theirs", namespace="other"))
+        shown = await engine.admin.namespaces()
+
+        await engine.admin.remove_namespace("other")
+
+        assert [(view.name, view.topics, view.kept) for view in shown][1:] == [("other", 1, (("tags", b"x"),))]
+        assert [view.name for view in await engine.admin.namespaces()] == ["default"]
+
+
+class TestExchanges:
+    async def test_are_made_bound_shown_and_removed(self, engine: EmbeddedEngine) -> None:
+        admin, match = engine.admin, HeaderMatch(rows=(("size", 5),))
+        await admin.create_exchange(ExchangeDefinition(name="shop", kind="headers", alternate="lost"))
+        await admin.create_exchange(ExchangeDefinition(name="all", kind="fanout"))
+        asked = Binding(exchange="shop", topic="orders", match=match)
+        await admin.bind(asked)
+        await admin.bind(asked)
+        await admin.bind(Binding(exchange="all", to_exchange="shop"))
+
+        views, ways = await admin.exchanges(), await admin.bindings()
+        to_orders, of_all = await admin.bindings(target="orders"), await admin.bindings("all")
+        await admin.unbind(asked)
+        with pytest.raises(InUse):
+            await admin.remove_exchange("all", if_unused=True)
+        await admin.remove_exchange("shop")
+
+        assert [(view.name, view.alternate, view.bindings, view.bound) for view in views] == [
+            ("all", None, 1, 0), ("shop", "lost", 1, 1)
+        ]  # fmt: skip
+        assert [(way.exchange, way.topic, way.to_exchange, way.match) for way in ways] == [
+            ("all", "", "shop", None), ("shop", "orders", "", match)
+        ]  # fmt: skip
+        assert (of_all, to_orders) == (ways[:1], ways[1:])
+        assert await admin.bindings() == []
 
 
 class TestUsers:

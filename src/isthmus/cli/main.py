@@ -58,6 +58,8 @@ SECTIONS: Final[tuple[tuple[str, dict[str, Entry]], ...]] = (
             "group": Entry("group", "group_commands", "Consumer groups: lag, seek, remove."),
             "queue": Entry("queue", "queue", "Queues: peek, purge."),
             "dlq": Entry("dlq", "dlq", "Dead letters: look, redrive, remove."),
+            "exchange": Entry("exchange", "exchange_commands", "Exchanges and where they lead: add, bind, ls."),
+            "namespace": Entry("namespace", "namespace_commands", "Namespaces, which are AMQP's virtual hosts."),
             "policy": Entry("policy", "policy_commands", "Settings of all queues or exchanges that fit a pattern."),
         },
     ),

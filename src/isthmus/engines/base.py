@@ -9,10 +9,30 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from isthmus.clock import Clock
-from isthmus.definition import PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.definition import (
+    Binding,
+    ExchangeDefinition,
+    Kept,
+    PolicyDefinition,
+    QueueDefinition,
+    TopicDefinition,
+    UserDefinition,
+)
 from isthmus.log import batch as batches
 from isthmus.record import Appended, Record, StoredRecord
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, PolicyView, QueueView, TopicView, UserView
+from isthmus.views import (
+    BindingView,
+    DeadLetter,
+    ExchangeView,
+    GroupView,
+    LifeStep,
+    NamespaceView,
+    PeekedRecord,
+    PolicyView,
+    QueueView,
+    TopicView,
+    UserView,
+)
 
 Start = int | Literal["earliest", "latest"] | tuple[Literal["time"], int]
 """Where reading starts: an offset, an end of the log, or ("time", milliseconds since 1970 UTC)."""
@@ -239,6 +259,33 @@ class Admin(Protocol):
 
     async def remove_policy(self, name: str) -> None:
         """Remove a policy. Raises UnknownPolicy."""
+
+    async def namespaces(self) -> list[NamespaceView]:
+        """All namespaces by name. Raises AccessDenied for who is no administrator, like the two that follow."""
+
+    async def create_namespace(self, name: str, kept: Kept = ()) -> None:
+        """Make it. Raises AlreadyExists, InvalidName, InvalidArgument."""
+
+    async def remove_namespace(self, name: str) -> None:
+        """Remove it with everything in it. Raises UnknownNamespace, InvalidArgument."""
+
+    async def exchanges(self) -> list[ExchangeView]:
+        """All exchanges by name."""
+
+    async def create_exchange(self, definition: ExchangeDefinition) -> None:
+        """Make it. Raises AlreadyExists whatever the definition."""
+
+    async def remove_exchange(self, name: str, *, if_unused: bool = False) -> None:
+        """Remove it with the bindings from it and to it. Raises UnknownExchange; InUse if it must have none."""
+
+    async def bindings(self, exchange: str | None = None, target: str | None = None) -> list[BindingView]:
+        """All bindings, those of an exchange, or those to a topic or exchange. Raises UnknownExchange."""
+
+    async def bind(self, binding: Binding) -> None:
+        """Make it, if it is not there. Raises UnknownExchange, UnknownTopic, InvalidArgument."""
+
+    async def unbind(self, binding: Binding) -> None:
+        """Take it back, if it is there. Raises UnknownExchange, UnknownTopic, InvalidArgument."""
 
 
 class Engine(Protocol):

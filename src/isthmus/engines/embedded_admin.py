@@ -2,16 +2,36 @@
 
 from typing import Final, Protocol
 
-from isthmus.broker import accounts, describe, explain, governing, redrive
+from isthmus.broker import accounts, describe, explain, governing, namespaces, redrive
 from isthmus.broker.access import Session
 from isthmus.broker.broker import Broker
 from isthmus.broker.publishing import COPIES
-from isthmus.definition import PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.definition import (
+    Binding,
+    ExchangeDefinition,
+    Kept,
+    PolicyDefinition,
+    QueueDefinition,
+    TopicDefinition,
+    UserDefinition,
+)
 from isthmus.engines.base import Start
 from isthmus.errors import InvalidArgument, UnknownPartition, UnknownQueue
 from isthmus.lenses.queue.queue import Queue
 from isthmus.record import Leased
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, PolicyView, QueueView, TopicView, UserView
+from isthmus.views import (
+    BindingView,
+    DeadLetter,
+    ExchangeView,
+    GroupView,
+    LifeStep,
+    NamespaceView,
+    PeekedRecord,
+    PolicyView,
+    QueueView,
+    TopicView,
+    UserView,
+)
 
 REDRIVE_BATCH: Final = 256
 """Dead letters that are moved in one unit."""
@@ -220,3 +240,47 @@ class EmbeddedAdmin:
         """Remove it."""
         await self._engine.broker.quiet("policy", self._engine.namespace, name)
         await governing.remove(self._engine.broker, self._engine.session, self._engine.namespace, name)
+
+    async def namespaces(self) -> list[NamespaceView]:
+        """All namespaces by name."""
+        return namespaces.listed(self._engine.broker, self._engine.session)
+
+    async def create_namespace(self, name: str, kept: Kept = ()) -> None:
+        """Make it."""
+        await self._engine.broker.quiet("namespace", "", name)
+        await namespaces.create(self._engine.broker, self._engine.session, name, kept)
+
+    async def remove_namespace(self, name: str) -> None:
+        """Remove it with everything in it."""
+        await namespaces.remove(self._engine.broker, self._engine.session, name)
+
+    async def exchanges(self) -> list[ExchangeView]:
+        """All exchanges by name."""
+        catalog = self._engine.broker.catalog
+        found = [each for each in catalog.exchanges.values() if each.set.namespace == self._engine.namespace]
+        return [describe.exchange_view(catalog, each) for each in sorted(found, key=lambda each: each.name)]
+
+    async def create_exchange(self, definition: ExchangeDefinition) -> None:
+        """Make it."""
+        await self._engine.broker.quiet("exchange", definition.namespace, definition.name)
+        await self._engine.broker.create_exchange(self._engine.session, definition)
+
+    async def remove_exchange(self, name: str, *, if_unused: bool = False) -> None:
+        """Remove it."""
+        namespace = self._engine.namespace
+        await self._engine.broker.quiet("exchange", namespace, name)
+        await self._engine.broker.remove_exchange(self._engine.session, namespace, name, if_unused=if_unused)
+
+    async def bindings(self, exchange: str | None = None, target: str | None = None) -> list[BindingView]:
+        """Bindings by exchange, in the order of binding."""
+        return describe.binding_views(self._engine.broker.catalog, self._engine.namespace, exchange, target)
+
+    async def bind(self, binding: Binding) -> None:
+        """Make it."""
+        await self._engine.broker.quiet("exchange", binding.namespace, binding.exchange)
+        await self._engine.broker.bind(self._engine.session, binding)
+
+    async def unbind(self, binding: Binding) -> None:
+        """Take it back."""
+        await self._engine.broker.quiet("exchange", binding.namespace, binding.exchange)
+        await self._engine.broker.bind(self._engine.session, binding, unbind=True)

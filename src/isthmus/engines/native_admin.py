@@ -2,10 +2,30 @@
 
 from typing import Literal, Protocol, TypeVar
 
-from isthmus.definition import PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.definition import (
+    Binding,
+    ExchangeDefinition,
+    Kept,
+    PolicyDefinition,
+    QueueDefinition,
+    TopicDefinition,
+    UserDefinition,
+)
 from isthmus.engines.base import Start
 from isthmus.protocols.native import schema as wire
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, PolicyView, QueueView, TopicView, UserView
+from isthmus.views import (
+    BindingView,
+    DeadLetter,
+    ExchangeView,
+    GroupView,
+    LifeStep,
+    NamespaceView,
+    PeekedRecord,
+    PolicyView,
+    QueueView,
+    TopicView,
+    UserView,
+)
 
 T = TypeVar("T")
 
@@ -119,6 +139,42 @@ class NativeAdmin:
     async def remove_policy(self, name: str) -> None:
         """Remove a policy."""
         await self._engine.ask_once(wire.RemovePolicy(name), wire.Done)
+
+    async def namespaces(self) -> list[NamespaceView]:
+        """All namespaces."""
+        return list((await self._engine.ask(wire.Namespaces(), wire.NamespaceViews)).views)
+
+    async def create_namespace(self, name: str, kept: Kept = ()) -> None:
+        """Make a namespace."""
+        await self._engine.ask_once(wire.CreateNamespace(name, kept), wire.Done)
+
+    async def remove_namespace(self, name: str) -> None:
+        """Remove a namespace."""
+        await self._engine.ask_once(wire.RemoveNamespace(name), wire.Done)
+
+    async def exchanges(self) -> list[ExchangeView]:
+        """All exchanges."""
+        return list((await self._engine.ask(wire.Exchanges(), wire.ExchangeViews)).views)
+
+    async def create_exchange(self, definition: ExchangeDefinition) -> None:
+        """Make an exchange."""
+        await self._engine.ask_once(wire.CreateExchange(definition), wire.Done)
+
+    async def remove_exchange(self, name: str, *, if_unused: bool = False) -> None:
+        """Remove an exchange."""
+        await self._engine.ask_once(wire.RemoveExchange(name, if_unused), wire.Done)
+
+    async def bindings(self, exchange: str | None = None, target: str | None = None) -> list[BindingView]:
+        """Bindings."""
+        return list((await self._engine.ask(wire.Bindings(exchange, target), wire.BindingViews)).views)
+
+    async def bind(self, binding: Binding) -> None:
+        """Make a binding."""
+        await self._engine.ask(wire.Bind(binding, unbind=False), wire.Done)
+
+    async def unbind(self, binding: Binding) -> None:
+        """Take a binding back."""
+        await self._engine.ask(wire.Bind(binding, unbind=True), wire.Done)
 
 
 def define(how: Literal["declare", "create", "alter"], asked: TopicDefinition | QueueDefinition) -> wire.Define:

@@ -13,6 +13,8 @@ from isthmus.broker import accounts
 from isthmus.broker.broker import Broker
 from isthmus.clock import ManualClock
 from isthmus.definition import (
+    Binding,
+    ExchangeDefinition,
     Grant,
     Operation,
     PolicyDefinition,
@@ -35,6 +37,7 @@ Need = tuple[Operation, str]
 ORDER: Final = codec.pack_records([Record(b"x")], 10)
 
 POLICY: Final = PolicyDefinition(name="p", pattern="^x", settings=(("ttl_ms", b"1"),))
+SALE: Final = Binding(exchange="sales", topic="orders")
 
 ROWS: Final[list[tuple[wire.Request, tuple[Need, ...] | None]]] = [
     (wire.Define("declare", TopicDefinition(name="orders")), (("describe", "orders"),)),
@@ -76,6 +79,13 @@ ROWS: Final[list[tuple[wire.Request, tuple[Need, ...] | None]]] = [
     (wire.Policies(), None),
     (wire.SetPolicy(POLICY), None),
     (wire.RemovePolicy("p"), None),
+    (wire.Namespaces(), None),
+    (wire.CreateNamespace("us"), None),
+    (wire.RemoveNamespace("eu"), None),
+    (wire.CreateExchange(ExchangeDefinition(name="new", alternate="sales")), (("create", "new"), ("publish", "sales"))),
+    (wire.RemoveExchange("sales"), (("remove", "sales"),)),
+    (wire.Bind(SALE, unbind=False), (("alter", "sales"), ("publish", "orders"))),
+    (wire.Bind(SALE, unbind=True), (("alter", "sales"), ("publish", "orders"))),
 ]
 """A request and all that it needs; None when only an administrator may."""
 
@@ -85,7 +95,7 @@ HANDED_OUT: Final = {wire.Fail, wire.Dead, wire.Release, wire.Extend, wire.Close
 ASKED_AGAIN: Final = {wire.Read, wire.Receive}
 """What gives more of something that was opened: the rights for that are asked for again."""
 
-FILTERED: Final = {wire.Topics, wire.Queues, wire.Groups}
+FILTERED: Final = {wire.Topics, wire.Queues, wire.Groups, wire.Exchanges, wire.Bindings}
 """What leaves out what one may not see."""
 
 
@@ -104,6 +114,8 @@ async def broker() -> AsyncGenerator[Broker]:
     await (await owner.stream_source("orders", "audit", "earliest", None)).close()
     await owner.admin.create_user(UserDefinition(name="other"))
     await owner.admin.set_policy(POLICY)
+    await owner.admin.create_namespace("eu")
+    await owner.admin.create_exchange(ExchangeDefinition(name="sales"))
     yield made
     await owner.close()
     await made.close()
@@ -155,14 +167,27 @@ async def test_a_request_is_refused_when_anything_of_that_is_missing(
     assert list(broker.catalog.export())[1:] == before[1:]
 
 
-@pytest.mark.parametrize("request_", [wire.Topics(), wire.Queues(), wire.Groups()], ids=described)
+@pytest.mark.parametrize("request_", [wire.Topics(), wire.Queues(), wire.Groups(), wire.Exchanges()], ids=described)
 async def test_lists_leave_out_what_one_may_not_see(broker: Broker, request_: wire.Request) -> None:
-    served = await serving(broker, ("publish", "orders"), ("consume", "jobs"), ("commit", "audit"))
+    await broker.create_exchange(broker.session(), ExchangeDefinition(name="theirs"))
+    mine: list[Need] = [("publish", "orders"), ("consume", "jobs"), ("commit", "audit"), ("publish", "sales")]
+    served = await serving(broker, *mine)
 
     answer: Any = await served.answer(request_)
 
-    assert {view.name for view in answer.views} <= {"orders", "jobs", "audit"}
+    assert {view.name for view in answer.views} <= {"orders", "jobs", "audit", "sales"}
     assert len(answer.views) >= 1
+
+
+async def test_bindings_are_shown_to_who_may_know_of_their_exchange(broker: Broker) -> None:
+    await broker.create_exchange(broker.session(), ExchangeDefinition(name="theirs"))
+    for name in ("sales", "theirs"):
+        await broker.bind(broker.session(), Binding(exchange=name, topic="orders"))
+    served = await serving(broker, ("publish", "sales"))
+
+    answer: Any = await served.answer(wire.Bindings(target="orders"))
+
+    assert [(view.exchange, view.topic) for view in answer.views] == [("sales", "orders")]
 
 
 @pytest.mark.parametrize(

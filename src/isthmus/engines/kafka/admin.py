@@ -18,7 +18,16 @@ from confluent_kafka.admin import ConsumerGroupDescription
 
 from isthmus.broker import redrive
 from isthmus.clock import Clock
-from isthmus.definition import DEFAULT_NAMESPACE, PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
+from isthmus.definition import (
+    DEFAULT_NAMESPACE,
+    Binding,
+    ExchangeDefinition,
+    Kept,
+    PolicyDefinition,
+    QueueDefinition,
+    TopicDefinition,
+    UserDefinition,
+)
 from isthmus.engines.base import Received, Start
 from isthmus.engines.kafka.catalog import Catalog, QueueEntry, TopicEntry, group_of
 from isthmus.engines.kafka.group import GroupSource
@@ -38,10 +47,13 @@ from isthmus.lenses.stream.position import Progress
 from isthmus.ranges import RangeSet
 from isthmus.record import StoredRecord
 from isthmus.views import (
+    BindingView,
     DeadLetter,
+    ExchangeView,
     GroupPartitionView,
     GroupView,
     LifeStep,
+    NamespaceView,
     PartitionView,
     PeekedRecord,
     PolicyView,
@@ -422,6 +434,46 @@ class KafkaAdmin:
         """Refused: see `_no_policies`."""
         raise _no_policies()
 
+    async def namespaces(self) -> list[NamespaceView]:
+        """Refused: see `_no_namespaces`."""
+        raise _no_namespaces()
+
+    async def create_namespace(self, name: str, kept: Kept = ()) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_namespaces`."""
+        raise _no_namespaces()
+
+    async def remove_namespace(self, name: str) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_namespaces`."""
+        raise _no_namespaces()
+
+    async def exchanges(self) -> list[ExchangeView]:
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
+    async def create_exchange(self, definition: ExchangeDefinition) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
+    async def remove_exchange(self, name: str, *, if_unused: bool = False) -> None:  # noqa: ARG002 - as above
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
+    async def bindings(
+        self,
+        exchange: str | None = None,  # noqa: ARG002 - refused whatever it is
+        target: str | None = None,  # noqa: ARG002 - refused whatever it is
+    ) -> list[BindingView]:
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
+    async def bind(self, binding: Binding) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
+    async def unbind(self, binding: Binding) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
     async def reclaim(self) -> int:
         """Refused: the cluster decides."""
         raise Unsupported("reclaiming disk at once", "Kafka deletes whole segments when retention lets them go")
@@ -433,3 +485,11 @@ def _no_users() -> Unsupported:
 
 def _no_policies() -> Unsupported:
     return Unsupported("policies of a Kafka cluster", "it has settings of single topics and of the cluster only")
+
+
+def _no_namespaces() -> Unsupported:
+    return Unsupported("namespaces of a Kafka cluster", "all topics of a cluster are in one")
+
+
+def _no_exchanges() -> Unsupported:
+    return Unsupported("exchanges of a Kafka cluster", "producers name the topic that they publish to")

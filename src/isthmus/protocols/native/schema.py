@@ -8,8 +8,28 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from isthmus.definition import PolicyDefinition, QueueDefinition, TopicDefinition, UserDefinition
-from isthmus.views import DeadLetter, GroupView, LifeStep, PeekedRecord, PolicyView, QueueView, TopicView, UserView
+from isthmus.definition import (
+    Binding,
+    ExchangeDefinition,
+    Kept,
+    PolicyDefinition,
+    QueueDefinition,
+    TopicDefinition,
+    UserDefinition,
+)
+from isthmus.views import (
+    BindingView,
+    DeadLetter,
+    ExchangeView,
+    GroupView,
+    LifeStep,
+    NamespaceView,
+    PeekedRecord,
+    PolicyView,
+    QueueView,
+    TopicView,
+    UserView,
+)
 
 MAGIC: Final = "isthmus"
 VERSION: Final = 1
@@ -311,6 +331,54 @@ class RemovePolicy(Struct, frozen=True, array_like=True, gc=False, tag=59):
     name: str
 
 
+class Namespaces(Struct, frozen=True, array_like=True, gc=False, tag=60):
+    """All namespaces."""
+
+
+class CreateNamespace(Struct, frozen=True, array_like=True, gc=False, tag=61):
+    """Make a namespace."""
+
+    name: str
+    kept: Kept = ()
+
+
+class RemoveNamespace(Struct, frozen=True, array_like=True, gc=False, tag=62):
+    """Remove a namespace with everything in it."""
+
+    name: str
+
+
+class Exchanges(Struct, frozen=True, array_like=True, gc=False, tag=63):
+    """All exchanges."""
+
+
+class CreateExchange(Struct, frozen=True, array_like=True, gc=False, tag=64):
+    """Make an exchange."""
+
+    exchange: ExchangeDefinition
+
+
+class RemoveExchange(Struct, frozen=True, array_like=True, gc=False, tag=65):
+    """Remove an exchange, also when there are bindings from it unless it has to be unused."""
+
+    name: str
+    if_unused: bool = False
+
+
+class Bindings(Struct, frozen=True, array_like=True, gc=False, tag=66):
+    """All bindings, those from an exchange, or those to a topic or exchange."""
+
+    exchange: str | None = None
+    target: str | None = None
+
+
+class Bind(Struct, frozen=True, array_like=True, gc=False, tag=67):
+    """Make a binding, or take it back."""
+
+    binding: Binding
+    unbind: bool
+
+
 Request = (
     Hello
     | Login
@@ -352,6 +420,14 @@ Request = (
     | Policies
     | SetPolicy
     | RemovePolicy
+    | Namespaces
+    | CreateNamespace
+    | RemoveNamespace
+    | Exchanges
+    | CreateExchange
+    | RemoveExchange
+    | Bindings
+    | Bind
 )
 
 # ---- answers -----------------------------------------------------------------------------------------------------
@@ -521,6 +597,24 @@ class PolicyViews(Struct, frozen=True, array_like=True, gc=False, tag=146):
     views: tuple[PolicyView, ...]
 
 
+class NamespaceViews(Struct, frozen=True, array_like=True, gc=False, tag=147):
+    """Namespaces."""
+
+    views: tuple[NamespaceView, ...]
+
+
+class ExchangeViews(Struct, frozen=True, array_like=True, gc=False, tag=148):
+    """Exchanges."""
+
+    views: tuple[ExchangeView, ...]
+
+
+class BindingViews(Struct, frozen=True, array_like=True, gc=False, tag=149):
+    """Bindings."""
+
+    views: tuple[BindingView, ...]
+
+
 Answer = (
     Welcome
     | Challenge
@@ -541,4 +635,7 @@ Answer = (
     | Steps
     | UserViews
     | PolicyViews
+    | NamespaceViews
+    | ExchangeViews
+    | BindingViews
 )

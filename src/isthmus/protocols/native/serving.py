@@ -446,6 +446,46 @@ class Serving:
         await self._engine.admin.remove_policy(asked.name)
         return wire.Done()
 
+    async def namespaces(self, _: wire.Namespaces) -> wire.Answer:
+        """All namespaces, for administrators."""
+        return wire.NamespaceViews(tuple(await self._engine.admin.namespaces()))
+
+    async def create_namespace(self, asked: wire.CreateNamespace) -> wire.Answer:
+        """Make a namespace."""
+        await self._engine.admin.create_namespace(asked.name, asked.kept)
+        return wire.Done()
+
+    async def remove_namespace(self, asked: wire.RemoveNamespace) -> wire.Answer:
+        """Remove a namespace."""
+        await self._engine.admin.remove_namespace(asked.name)
+        return wire.Done()
+
+    async def exchanges(self, _: wire.Exchanges) -> wire.Answer:
+        """Those that the client may know of."""
+        views = await self._engine.admin.exchanges()
+        return wire.ExchangeViews(tuple([view for view in views if self._may("describe", view.name)]))
+
+    async def create_exchange(self, asked: wire.CreateExchange) -> wire.Answer:
+        """Make an exchange."""
+        await self._engine.admin.create_exchange(asked.exchange)
+        return wire.Done()
+
+    async def remove_exchange(self, asked: wire.RemoveExchange) -> wire.Answer:
+        """Remove an exchange."""
+        await self._engine.admin.remove_exchange(asked.name, if_unused=asked.if_unused)
+        return wire.Done()
+
+    async def bindings(self, asked: wire.Bindings) -> wire.Answer:
+        """Those of exchanges that the client may know of."""
+        views = await self._engine.admin.bindings(asked.exchange, asked.target)
+        return wire.BindingViews(tuple([view for view in views if self._may("describe", view.exchange)]))
+
+    async def bind(self, asked: wire.Bind) -> wire.Answer:
+        """Make a binding, or take it back."""
+        admin = self._engine.admin
+        await (admin.unbind(asked.binding) if asked.unbind else admin.bind(asked.binding))
+        return wire.Done()
+
 
 HANDLERS: Final[dict[type, Callable[[Serving, Any], Awaitable[wire.Answer]]]] = {
     wire.Define: Serving.define,
@@ -482,6 +522,14 @@ HANDLERS: Final[dict[type, Callable[[Serving, Any], Awaitable[wire.Answer]]]] = 
     wire.Policies: Serving.policies,
     wire.SetPolicy: Serving.set_policy,
     wire.RemovePolicy: Serving.remove_policy,
+    wire.Namespaces: Serving.namespaces,
+    wire.CreateNamespace: Serving.create_namespace,
+    wire.RemoveNamespace: Serving.remove_namespace,
+    wire.Exchanges: Serving.exchanges,
+    wire.CreateExchange: Serving.create_exchange,
+    wire.RemoveExchange: Serving.remove_exchange,
+    wire.Bindings: Serving.bindings,
+    wire.Bind: Serving.bind,
 }
 """What a client that is known may ask."""
 
