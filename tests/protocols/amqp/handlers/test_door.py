@@ -210,6 +210,19 @@ async def test_whoever_is_nobody_any_more_is_told_to_go() -> None:
         assert (await peer.hear(m.ConnectionClose, 0)).reply_code == 320
 
 
+async def test_large_messages_behind_a_method_that_takes_its_time_are_kept_for_it() -> None:
+    async with amqp_server() as server:
+        peer = await server.connect()
+
+        for number in range(20):
+            peer.say(m.QueueDeclare(queue=f"q{number}", durable=True))
+            for _ in range(3):
+                peer.publish(f"q{number}", b"x" * 60_000)
+
+        assert [(await peer.hear(m.QueueDeclareOk)).message_count for _ in range(20)] == [0] * 20
+        assert (await declared(peer, "q19")).message_count == 3
+
+
 async def test_who_has_no_grant_is_refused_in_words() -> None:
     async with amqp_server() as server:
         scrams = scram.credentials("secret", lambda: b"salt" * 4)

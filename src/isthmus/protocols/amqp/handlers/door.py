@@ -86,7 +86,7 @@ class AmqpDoor:
     @property
     def wanted_bytes(self) -> int:
         """See `Door`."""
-        return self._wire.wanted_bytes
+        return self._wire.wanted_bytes + self._kept_bytes
 
     def receive(self, data: bytes) -> None:
         """See `Door`."""
