@@ -81,6 +81,7 @@ ROOMS: Final = (
     # Two lenses, which never see each other; what decides is pure and sees the leaf only.
     Room("lenses.stream.membership lenses.stream.assignor lenses.queue.changes", LEAF),
     Room("lenses.queue.rows lenses.queue.wheel lenses.queue.order", LEAF),
+    Room("lenses.queue.sizes", LEAF),
     Room("lenses.queue.admission", f"{LEAF} {LEDGER}"),
     Room("lenses.queue.ledger", f"{LEAF} {LEDGER} lenses.queue.admission"),
     Room("lenses.queue.translate", f"{LEAF} log.facts lenses.queue.changes"),
@@ -191,7 +192,7 @@ ROOMS: Final = (
 PURE: Final = (
     f"{PURE_LOG} record errors limits definition views ranges scram broker.routing broker.bindings broker.deaths"
     " broker.sasl broker.attempts"
-    f" {LEDGER} lenses.queue.admission lenses.queue.ledger lenses.queue.translate"
+    f" {LEDGER} lenses.queue.sizes lenses.queue.admission lenses.queue.ledger lenses.queue.translate"
     " lenses.stream.group lenses.stream.membership lenses.stream.assignor lenses.stream.position"
     " lenses.stream.offsets client.retry client.duration client.lanes client.verdict client.window"
     " protocols.*.codec protocols.*.connection protocols.*.schema protocols.*.methods protocols.amqp.channel"

@@ -300,6 +300,24 @@ class Overloaded(RequestError):
         self.what, self.limit = what, limit
 
 
+class QueueFull(RequestError):
+    """A queue holds as much as it may, and refuses its publishers at that."""
+
+    def __init__(self, queue: str, what: str, limit: int) -> None:
+        super().__init__(
+            f"queue {queue!r} is full: it may hold {limit} {what} that wait; consume some, then publish again"
+        )
+        self.queue, self.what, self.limit = queue, what, limit
+
+
+class ExclusiveOwned(RequestError):
+    """A queue belongs to one session, and no other may use it."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"queue {queue!r} belongs to another session, which made it for itself alone")
+        self.queue = queue
+
+
 class StorageFull(RequestError):
     """The disk has no room for more events; acknowledging and trimming still work."""
 

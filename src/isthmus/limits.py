@@ -231,8 +231,8 @@ QUEUE_WINDOW_MAX: Final = 120_000
 QUEUE_DELAYED_MAX: Final = 1_000_000
 """Delayed records of one queue; while there are more, no further ones are read."""
 
-QUEUE_AGES_MAX: Final = 64
-"""Points in time that a queue with a time to live remembers: it is kept to a 64th of itself."""
+QUEUE_AGES_MAX: Final = 1_024
+"""Points in time that a queue with a time to live remembers: it is kept to a millisecond, or a 1,024th of itself."""
 
 QUEUE_PAGE_BYTES: Final = 64 * KIB
 QUEUE_PAGES_MAX: Final = 16

@@ -46,8 +46,9 @@ class TopicView(Struct, frozen=True, kw_only=True):
 
 class QueueView(Struct, frozen=True, kw_only=True):
     """A queue with its counts: enqueued = ready + leased + delayed + dying + acked + rejected + dead + expired + purged
-    + trimmed, at every quiescent point. `dying` has reached a limit and is on its way to the dead letters. `config` is
-    what was declared, `effective` what holds with the policy; both are None when no policy is about the queue.
+    + trimmed + dropped, at every quiescent point. `dying` has reached a limit and is on its way to the dead letters.
+    `config` is what was declared, `effective` what holds with the policy; both are None when no policy is about the
+    queue.
     """
 
     name: str
@@ -71,6 +72,7 @@ class QueueView(Struct, frozen=True, kw_only=True):
     created_ms: int
     policy: str | None = None
     effective: QueueConfig | None = None
+    dropped: int = 0
 
 
 class GroupPartitionView(Struct, frozen=True, kw_only=True):

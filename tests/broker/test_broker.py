@@ -1225,7 +1225,7 @@ class TestQueueDefinitions:
 
     @pytest.mark.parametrize(
         "config",
-        [QueueConfig(fair=True), QueueConfig(max_events=1)],
+        [QueueConfig(fair=True)],
     )
     async def test_options_of_later_versions_are_refused_by_name(self, config: QueueConfig) -> None:
         async with world() as w:

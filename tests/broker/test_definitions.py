@@ -45,11 +45,6 @@ class TestRules:
         "fields",
         [
             {"fair": True},
-            {"max_events": 1},
-            {"max_bytes": 1},
-            {"overflow": "drop"},
-            {"dead_exchange": "dead"},
-            {"dead_key": "dead"},
             {"expires_ms": 1},
             {"auto_remove": True},
         ],
@@ -71,8 +66,24 @@ class TestRules:
     def test_limits_that_cannot_be_are_named(self) -> None:
         with pytest.raises(InvalidArgument, match="failed_max"):
             definitions.check_queue(QueueDefinition(name="jobs", config=QueueConfig(failed_max=0)))
-        with pytest.raises(InvalidArgument, match="ttl"):
-            definitions.check_queue(QueueDefinition(name="jobs", view_of="orders", config=QueueConfig(ttl_ms=5)))
+        rules: list[dict[str, Any]] = [{"ttl_ms": 5}, {"max_events": 5}, {"max_bytes": 5}]
+        for fields in rules:
+            with pytest.raises(InvalidArgument, match=next(iter(fields)).removesuffix("_ms")):
+                definitions.check_queue(QueueDefinition(name="jobs", view_of="orders", config=QueueConfig(**fields)))
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"ttl_ms": -1}, "ttl_ms"),
+            ({"max_events": -1}, "max_events"),
+            ({"max_bytes": -1}, "max_bytes"),
+            ({"dead": "a", "dead_exchange": "b"}, "one of the two"),
+            ({"dead_key": "a"}, "dead_exchange"),
+        ],
+    )
+    def test_ends_that_cannot_be_are_named(self, fields: dict[str, Any], words: str) -> None:
+        with pytest.raises(InvalidArgument, match=words):
+            definitions.check_queue(QueueDefinition(name="jobs", config=QueueConfig(**fields)))
 
 
 async def populate(w: World) -> None:

@@ -93,8 +93,8 @@ ROWS: Final[dict[str, Row]] = {
         (("create", "new"), ("read", "orders"), ("publish", "old")),
     ),
     "alter_queue": Row(
-        lambda w, s: w.broker.alter_queue(s, QueueDefinition(name="jobs", config=QueueConfig(dead="old"))),
-        (("alter", "jobs"), ("publish", "old")),
+        lambda w, s: w.broker.alter_queue(s, QueueDefinition(name="jobs", config=QueueConfig(dead_exchange="sales"))),
+        (("alter", "jobs"), ("publish", "sales")),
     ),
     "create_exchange": Row(
         lambda w, s: w.broker.create_exchange(s, ExchangeDefinition(name="new")), (("create", "new"),)

@@ -93,6 +93,7 @@ class BrokerWorld:
 
     async def kill(self) -> None:
         """End a life as kill -9 does, but for the tasks of this test's own loop."""
+        await self.broker.dues.stop()
         await self.broker.housekeeping.stop()
         for queue in self.broker.catalog.queues.values():
             queue.close()

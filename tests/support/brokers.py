@@ -82,6 +82,7 @@ class World:
 
     async def crash(self) -> None:
         """The process is gone without a word, and a new one starts."""
+        await self.broker.dues.stop()
         await self.broker.housekeeping.stop()
         self.broker.abandon()
         self.members.clear()

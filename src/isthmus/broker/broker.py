@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from isthmus import definition
-from isthmus.broker import definitions, foreign, publishing, redrive
+from isthmus.broker import definitions, foreign, publishing
 from isthmus.broker.access import Access, Session
 from isthmus.broker.bindings import Headers
+from isthmus.broker.burial import Burial
 from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
 from isthmus.broker.connections import Connections
+from isthmus.broker.dues import Dues
 from isthmus.broker.foreign import Lanes
 from isthmus.broker.groups import Coordinator
 from isthmus.broker.holders import Holders
 from isthmus.broker.housekeeping import Housekeeping
 from isthmus.broker.member import Member, StartAt
 from isthmus.broker.producer_ids import ProducerIds
-from isthmus.broker.publishing import COPIES, PLAIN, Options, Publish, Routed, Share
+from isthmus.broker.publishing import PLAIN, Options, Publish, Routed, Share
 from isthmus.clock import Clock
 from isthmus.definition import Binding, ExchangeDefinition, QueueDefinition, TopicDefinition
 from isthmus.errors import (
@@ -86,6 +88,9 @@ class Broker:
         self.connections = Connections()
         self.producer_ids = ProducerIds(self.journal, self.catalog)
         self.housekeeping = Housekeeping(self)
+        self.dues = Dues(self)
+        self._on_due = self.dues.at
+        self.burial = Burial(self)
         self.lanes = Lanes(self.journal.run)
         self._flying: dict[tuple[int, int, int, int], Pending[list[Appended]]] = {}
         self.opened_ms = 0
@@ -115,12 +120,14 @@ class Broker:
         if self.journal.read_only is None and not self.journal.damage:
             await self._forget_short_lived()
             self.housekeeping.start()
+            self.dues.start()
         return self.report
 
     async def close(self) -> None:
         """Stop housekeeping, take a checkpoint, record the end, release the directory."""
         if self.journal.closed:
             return
+        await self.dues.stop()
         await self.housekeeping.stop()
         await self.lanes.finish()
         self.coordinator.close()
@@ -309,8 +316,9 @@ class Broker:
         """Nobody reads a topic by viewing it, or writes to one by letting letters die, who may not do so directly."""
         if asked.view_of is not None:
             self.access.check(session, "read", asked.view_of)
-        if asked.config.dead is not None:
-            self.access.check(session, "publish", asked.config.dead)
+        for name in (asked.config.dead, asked.config.dead_exchange):
+            if name:
+                self.access.check(session, "publish", name)
 
     def alter_queue(self, session: Session, asked: QueueDefinition) -> Pending[Queue]:
         """Change how a queue hands out; its topic's configuration too.
@@ -329,6 +337,7 @@ class Broker:
         sources = self._sources_of(declared)
         config = self.catalog.effective(declared)
         queue = Queue(declared.id, declared.name, config, sources, self.journal, self.clock, self.holders)
+        queue.on_due = self._on_due
         if self._replayed:
             queue.recovered()
         return queue
@@ -458,6 +467,7 @@ class Broker:
                 return known, []
             unit.step(None, lambda: self._fly(topic, key, unit.pending), 0)
         shares = prepared.shares(topic, partition)
+        publishing.land(unit, prepared, topic)
         for share in shares:
             share.partition.append(unit, share.batch, attributes=share.attributes, principal=session.principal_id)
         return None, shares
@@ -484,9 +494,13 @@ class Broker:
     def _attributes(self, partition: Partition, base_offset: int, batch: bytes, time_ms: int) -> None:
         """A batch with queue attributes is durable: remember its de-duplication ids."""
         topic = self.catalog.topic_of(partition.id)
-        if topic is not None:
-            for key, offset in publishing.dedup_digests(batch, base_offset):
-                topic.window().add(key, time_ms, partition.id, offset)
+        if topic is None:
+            return
+        for key, offset in publishing.dedup_digests(batch, base_offset):
+            topic.window().add(key, time_ms, partition.id, offset)
+        if publishing.EXPIRE.encode() in batch:
+            for queue in self.catalog.readers(topic)[1]:
+                self.dues.at(queue.id, self.clock.monotonic_ms())
 
     def check_batch(self, session: Session, topic: Topic, partition: int, batch: bytes) -> batches.BatchHeader:
         """The header of a batch that `append_batch` would take, as far as that can be told beforehand. Raises as it."""
@@ -503,7 +517,8 @@ class Broker:
         fail with KeyRequired, InvalidTimestamp or UnsupportedCompression, and what else is raised here.
 
         Raises:
-            InvalidBatch, OutOfOrderSequence, StaleProducer, UnknownPartition, RecordTooLarge: nothing was appended.
+            InvalidBatch, OutOfOrderSequence, StaleProducer, UnknownPartition, RecordTooLarge, QueueFull: nothing was
+                appended.
             Unsupported: the batch is part of a transaction.
         """
         header = self.check_batch(session, topic, partition, batch)
@@ -534,6 +549,8 @@ class Broker:
                 # It may still be on its way to the disk: then its first request and this one share the answer.
                 first = Appended(topic.name, place.index, known, header.count, 0, duplicate=True)
                 return self._flying.get(key) or settled([first])
+        if topic.lens is not None and topic.lens.bounded:
+            topic.lens.check_room(header.count, len(batch))
         unit = self.journal.unit()
         share = Share(topic, place, None, header.count, batch, contains(batch, publishing.PREFIX))
         principal = session.principal_id
@@ -764,25 +781,9 @@ class Broker:
     # ---- queues ---------------------------------------------------------------------------------------------------
 
     def bury(self, unit: Unit, queue: Queue, died: Sequence[Dead]) -> None:
-        """Add the dead letters of a queue to the unit that settles what they were."""
-        declared = self.catalog.queue_sets[queue.id]
-        if not died or declared.config.dead is None:
-            return
-        target, now_ms = self.catalog.topic(declared.namespace, declared.config.dead), self.clock.now_ms()
-        letters = [
-            redrive.letter(
-                one.record,
-                cause=self.catalog.place_of(one.partition.id, one.record.offset),
-                origin=f"{redrive.QUEUE}{queue.name}",
-                reason=one.reason,
-                traceback=one.traceback,
-                failed=one.failed,
-                now_ms=now_ms,
-            )
-            for one in died
-        ]
-        for share in Publish(letters, now_ms, COPIES).shares(target):
-            share.partition.append(unit, share.batch, attributes=share.attributes)
+        """Add the dead letters of a queue to the unit that settles what they were. Raises as `Burial.bury`."""
+        if died:
+            self.burial.bury(unit, queue, died)
 
 
 def settled(result: list[Appended]) -> Pending[list[Appended]]:

@@ -36,9 +36,9 @@ Key = tuple[str, str]
 
 
 class Topic:
-    """A topic and its partitions, with what publishing needs at hand."""
+    """A topic and its partitions, with what publishing needs at hand. `lens` is the queue that owns it."""
 
-    __slots__ = ("dedup", "dedup_flying", "partitions", "router", "set")
+    __slots__ = ("dedup", "dedup_flying", "lens", "partitions", "router", "set")
 
     def __init__(self, declared: facts.TopicSet, partitions: list[Partition]) -> None:
         self.set = declared
@@ -46,6 +46,7 @@ class Topic:
         self.router = Router(declared.placement, declared.partitions)
         self.dedup: DedupWindow | None = None
         self.dedup_flying: dict[bytes, Pending[Any]] = {}
+        self.lens: Queue | None = None
 
     @property
     def id(self) -> int:
@@ -300,7 +301,7 @@ class Catalog:
         known = self.topics.get(fact.id)
         topic = Topic(fact, partitions)
         if known is not None:
-            topic.dedup, topic.dedup_flying = known.dedup, known.dedup_flying
+            topic.dedup, topic.dedup_flying, topic.lens = known.dedup, known.dedup_flying, known.lens
             self.topic_names.pop((known.set.namespace, known.set.name), None)
             if topic.dedup is not None:
                 topic.dedup.window_ms = fact.config.dedup_ms
@@ -344,7 +345,7 @@ class Catalog:
         if known is not None:
             known.reconfigure(self.effective(fact))
         elif fact.topic in self.topics and (fact.view_of is None or fact.view_of in self.topics):
-            self.queues[fact.id] = self._make_queue(fact)
+            self.queues[fact.id] = self.topics[fact.topic].lens = self._make_queue(fact)
 
     def _queue_removed(self, fact: facts.QueueRemoved, _lsn: int) -> None:
         declared = self.queue_sets.pop(fact.id, None)
@@ -354,6 +355,8 @@ class Catalog:
         for topic in _topics_of(declared):
             _discard(self._queues_on, topic, fact.id)
         queue = self.queues.pop(fact.id, None)
+        if declared.topic in self.topics:
+            self.topics[declared.topic].lens = None
         if queue is not None:
             queue.close()
 

@@ -11,6 +11,7 @@ from isthmus.broker.foreign import LATER
 from isthmus.definition import (
     Binding,
     ExchangeDefinition,
+    QueueConfig,
     QueueDefinition,
     TopicConfig,
     TopicDefinition,
@@ -330,22 +331,32 @@ def check_queue(asked: QueueDefinition) -> None:
     config = asked.config
     later: tuple[tuple[str, bool], ...] = (
         ("fair", config.fair),
-        ("max_events", config.max_events is not None),
-        ("max_bytes", config.max_bytes is not None),
-        ("overflow", config.overflow != "refuse"),
-        ("dead_exchange", config.dead_exchange is not None),
-        ("dead_key", config.dead_key is not None),
         ("expires_ms", config.expires_ms is not None),
         ("auto_remove", config.auto_remove),
     )
     for name, used in later:
         if used:
             raise Unsupported(f"queue option {name!r}", LATER)
-    if asked.view_of is not None and config.ttl_ms is not None:
-        raise InvalidArgument("ttl", "belongs to the topic that is viewed; set its retention instead")
+    _check_ends(config)
+    bounded = config.max_events is not None or config.max_bytes is not None
+    if asked.view_of is not None and (bounded or config.ttl_ms is not None):
+        name = "ttl" if config.ttl_ms is not None else "max_events" if config.max_events is not None else "max_bytes"
+        raise InvalidArgument(name, "belongs to the topic that is viewed; set its retention instead")
     if not 1 <= config.priorities <= PRIORITIES_MAX:
         raise InvalidArgument("priorities", f"{config.priorities} is not in 1 to {PRIORITIES_MAX}")
     if config.priorities > 1 and (asked.partitions != 1 or asked.view_of is not None):
         raise InvalidArgument("priorities", "each level is a partition of the queue's own: no others, and no view")
     if config.failed_max is not None and config.failed_max < 1:
         raise InvalidArgument("failed_max", f"{config.failed_max} is below 1")
+
+
+def _check_ends(config: QueueConfig) -> None:
+    """Hold what ends records of a queue against what can be."""
+    for name, least in (("ttl_ms", 0), ("max_events", 0), ("max_bytes", 0), ("expires_ms", 1)):
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise InvalidArgument(name, f"{value} is below {least}")
+    if config.dead is not None and config.dead_exchange is not None:
+        raise InvalidArgument("dead_exchange", f"the dead go to {config.dead!r} already; give one of the two")
+    if config.dead_key is not None and config.dead_exchange is None:
+        raise InvalidArgument("dead_key", "goes with a dead_exchange, and there is none")

@@ -73,6 +73,7 @@ async def queue_view(catalog: Catalog, queue: Queue) -> QueueView:
         created_ms=declared.created_ms,
         policy=policy.set.name if policy is not None else None,
         effective=queue.config if policy is not None else None,
+        dropped=counts.dropped,
     )
 
 

@@ -38,6 +38,7 @@ class Housekeeping:
         self.compacting = Compacting(broker)
         self._task: asyncio.Task[None] | None = None
         self._watch = retention.ClockWatch(broker.clock.now_ms(), broker.clock.monotonic_ms())
+        self._steady = True
 
     def start(self) -> None:
         """Begin to look at regular times."""
@@ -74,7 +75,7 @@ class Housekeeping:
     async def once(self, *, grace_ms: int = 0) -> None:
         """One round of everything; leases that ended at most `grace_ms` ago are left to the next round."""
         broker = self._broker
-        steady = self._watch.is_steady(broker.clock.now_ms(), broker.clock.monotonic_ms())
+        steady = self._steady = self._watch.is_steady(broker.clock.now_ms(), broker.clock.monotonic_ms())
         # Most of many queues and topics have nothing to do: they are passed over without a coroutine for each.
         now_ms = broker.clock.monotonic_ms()
         for queue in [queue for queue in broker.catalog.queues.values() if queue.is_due(now_ms)]:
@@ -88,10 +89,14 @@ class Housekeeping:
             await checkpoint.take(broker.journal)
         await self.sweep()
 
-    async def expire(self, queue: Queue, *, grace_ms: int = 0, steady: bool = True) -> None:
-        """Do what time asks of a queue, and bury its dead. What is refused stays as it is and is tried again."""
+    async def expire(self, queue: Queue, *, grace_ms: int = 0, steady: bool | None = None) -> None:
+        """Do what time asks of a queue, and bury its dead. What is refused stays as it is and is tried again.
+
+        `steady` is whether the wall clock can be trusted, by default what the last round found.
+        """
         if not queue.is_due(self._broker.clock.monotonic_ms()):
             return
+        steady = self._steady if steady is None else steady
         unit = self._broker.journal.unit()
         try:
             died = await queue.expire(unit, grace_ms=grace_ms, steady=steady)

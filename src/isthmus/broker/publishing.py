@@ -142,7 +142,8 @@ class Publish:
             partition: index, to bypass placement by key.
 
         Raises:
-            RecordTooLarge, KeyRequired, InvalidTimestamp, UnknownPartition, UnsupportedCompression: nothing was done.
+            RecordTooLarge, KeyRequired, InvalidTimestamp, UnknownPartition, UnsupportedCompression, QueueFull: nothing
+                was done.
         """
         config = topic.set.config
         self._check(topic, config)
@@ -153,7 +154,14 @@ class Publish:
                 found.append(Share(topic, places[index], indexes, records, data, marked))
         return found
 
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of the values, which is what a queue's length is measured in."""
+        return sum([len(record.value or b"") for record in self.records])
+
     def _check(self, topic: Topic, config: TopicConfig) -> None:
+        if topic.lens is not None and topic.lens.bounded and not self._options.copies:
+            topic.lens.check_room(len(self.records), self.value_bytes)
         if self._largest > config.record_bytes_max and not self._options.copies:
             raise RecordTooLarge(self._largest, config.record_bytes_max)
         if config.compact and self._keyless:
@@ -312,6 +320,13 @@ def together(results: Sequence[Pending[list[Appended]]]) -> Pending[list[Appende
     return pending
 
 
+def land(unit: Unit, publish: Publish, topic: Topic) -> None:
+    """Have what a unit publishes to a topic count as its queue's from submit on."""
+    lens = topic.lens
+    if lens is not None and lens.config.max_bytes is not None:
+        unit.step(None, lambda: lens.lands(publish.value_bytes, unit.pending), 0)
+
+
 def fan_out(unit: Unit, publish: Publish, topics: Iterable[Topic], principal: int) -> tuple[list[Share], list[Refusal]]:
     """Add a publish to a unit for many topics: what is equal is stored once, with one placement a partition.
 
@@ -329,6 +344,7 @@ def fan_out(unit: Unit, publish: Publish, topics: Iterable[Topic], principal: in
         except RequestError as error:
             refused.append(Refusal(topic, error))
             continue
+        land(unit, publish, topic)
         for partition, ours in groupby(shares, key=lambda share: share.partition.id):
             found = list(ours)
             own = (partition,) if topic.set.config.compact else ()

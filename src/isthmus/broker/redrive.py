@@ -1,11 +1,13 @@
 """Dead letters: what is written when a record dies, how it is read back, and the way home.
 
-A dead letter is an ordinary record in an ordinary queue: the dead record's key, value and headers, and six headers that
-say why. Redriving takes the six off again.
+A dead letter is an ordinary record in an ordinary queue: the dead record's key, value and headers, and headers that say
+why, with the history of its deaths. Redriving takes them off again.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
+from isthmus.broker.deaths import DEATHS, FIRST_DEATH
 from isthmus.broker.publishing import CAUSE, DEDUP, DUE, EXPIRE, ONLY
 from isthmus.errors import RequestError
 from isthmus.limits import REASON_BYTES_MAX
@@ -18,7 +20,7 @@ REASON: Final = "isthmus-reason"
 TRACEBACK: Final = "isthmus-traceback"
 FAILED: Final = "isthmus-failed"
 DIED: Final = "isthmus-died"
-OWN: Final = frozenset({CAUSE, ORIGIN, REASON, TRACEBACK, FAILED, DIED, DUE, EXPIRE, DEDUP, ONLY})
+OWN: Final = frozenset({CAUSE, ORIGIN, REASON, TRACEBACK, FAILED, DIED, DUE, EXPIRE, DEDUP, ONLY, DEATHS, FIRST_DEATH})
 """Headers that belong to one life of a record and do not follow it into the next."""
 
 QUEUE: Final = "queue:"
@@ -26,7 +28,15 @@ GROUP: Final = "group:"
 
 
 def letter(  # the fields of a dead letter
-    record: StoredRecord, *, cause: str, origin: str, reason: str, traceback: str, failed: int, now_ms: int
+    record: StoredRecord,
+    *,
+    cause: str,
+    origin: str,
+    reason: str,
+    traceback: str,
+    failed: int,
+    now_ms: int,
+    more: Sequence[tuple[str, bytes | None]] = (),
 ) -> Record:
     """The record to append to the dead letters.
 
@@ -38,6 +48,7 @@ def letter(  # the fields of a dead letter
         traceback: the last part of it is kept.
         failed: how often it failed.
         now_ms: time of death.
+        more: headers of it besides.
     """
     rows: list[tuple[str, bytes | None]] = [
         (CAUSE, cause.encode()),
@@ -46,6 +57,7 @@ def letter(  # the fields of a dead letter
         (TRACEBACK, _tail(traceback)),
         (FAILED, str(failed).encode()),
         (DIED, str(now_ms).encode()),
+        *more,
     ]
     try:
         headers = append_headers(without_own(record.headers), rows)

@@ -223,7 +223,7 @@ def _times(count: int | None) -> str:
 
 
 def _count_rows(queue: QueueView) -> list[tuple[str, object]]:
-    names = "enqueued ready leased delayed acked rejected dead expired purged trimmed".split()
+    names = "enqueued ready leased delayed acked rejected dead expired purged trimmed dropped".split()
     rows: list[tuple[str, object]] = [(name, getattr(queue, name)) for name in names]
     if queue.oldest_ready_ms is not None:
         rows.append(("oldest ready", time_text(queue.oldest_ready_ms)))

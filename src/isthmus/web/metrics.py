@@ -104,7 +104,8 @@ ENQUEUED: Final = Family("isthmus_queue_enqueued", "counter", "Records that came
 SETTLED: Final = Family(
     "isthmus_queue_settled",
     "counter",
-    "Records that left a queue: acked, rejected, dead (went to the dead letters), expired, purged or trimmed.",
+    "Records that left a queue: acked, rejected, dead (went to the dead letters), expired, purged, trimmed or dropped"
+    " (the queue was full).",
     (*QUEUE, "how"),
 )
 OLDEST: Final = Family(
@@ -274,7 +275,7 @@ async def _queue(page: Page, broker: Broker, queue: Queue) -> None:
     name, counts = (declared.namespace, declared.name), queue.counts()
     for state in ("ready", "leased", "delayed", "dying"):
         page.add(DEPTH, getattr(counts, state), *name, state)
-    for how in ("acked", "rejected", "dead", "expired", "purged", "trimmed"):
+    for how in ("acked", "rejected", "dead", "expired", "purged", "trimmed", "dropped"):
         page.add(SETTLED, getattr(counts, how), *name, how)
     page.add(ENQUEUED, counts.enqueued, *name)
     page.add(OLDEST, 0 if oldest_ms is None else max(0, broker.clock.now_ms() - oldest_ms) / 1_000, *name)

@@ -56,4 +56,4 @@ def test_the_worked_example_is_what_the_ledger_exports() -> None:
 
     (part,) = desk.ledger.export()
 
-    assert part == Slice(5, ((6, 7),), format_text.example("ledger rows", TEXT), (6, 0, 0, 0, 0, 0, 0))
+    assert part == Slice(5, ((6, 7),), format_text.example("ledger rows", TEXT), (6, 0, 0, 0, 0, 0, 0, 0))

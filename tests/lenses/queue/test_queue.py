@@ -440,7 +440,26 @@ async def test_what_is_dying_is_due_now() -> None:
         assert world.queue.next_due_ms() is None
 
 
-async def test_a_record_that_has_outlived_its_time_is_not_delivered(world: QueueWorld) -> None:
+async def test_a_record_that_has_outlived_its_time_is_not_delivered() -> None:
+    async with QueueWorld(QueueConfig()) as world:
+        await _outlive(world)
+
+        assert world.queue.counts().expired == 2
+
+
+async def test_one_that_leaves_a_dead_letter_is_not_delivered_either_and_waits_to_be_buried(world: QueueWorld) -> None:
+    assert world.queue.buries
+
+    await _outlive(world)
+    before = world.queue.counts().expired
+    dead = await world.expire()
+
+    assert (before, world.queue.counts().expired) == (0, 2)
+    assert [(one.record.value, one.why) for one in dead] == [(b"b", "expired"), (b"d", "expired")]
+
+
+async def _outlive(world: QueueWorld) -> None:
+    """Two of four records come to their end, one of them while it is leased."""
     now_ms = world.clock.now_ms()
     await world.publish("a", record("b", expire_ms=now_ms + 100), "c", record("d", expire_ms=now_ms + 900))
     await world.clock.advance(100)
@@ -448,7 +467,6 @@ async def test_a_record_that_has_outlived_its_time_is_not_delivered(world: Queue
     found = await world.lease()
 
     assert values(found) == [b"a", b"c", b"d"]
-    assert world.queue.counts().expired == 1
     await world.release(found)
     await world.clock.advance(800)
     assert values(await world.lease()) == [b"a", b"c"]

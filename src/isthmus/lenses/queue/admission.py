@@ -90,6 +90,10 @@ class Admission:
             return None
         return row.at_ms if row is not None and row.at_ms > self.woken_ms else None
 
+    def awake(self, start: int, end: int) -> list[Range]:
+        """What of a range is not asleep because its producer delayed it."""
+        return [(first, last) for first, last, row in self._asleep.segments(start, end) if row is None]
+
     # ---- looking and taking ---------------------------------------------------------------------------------------
 
     def look(self, base: int, end: int, limit: int) -> Look | None:
@@ -109,6 +113,11 @@ class Admission:
             if found is not None:
                 return found
             heapq.heappop(self._ready)
+        return self.unread(base, end)
+
+    def unread(self, base: int, end: int) -> Look | None:
+        """The lowest offsets that must be read before anything is known of them; arguments as for `look`."""
+        unread = self._first_unread(base)
         if unread is not None:
             return Look(*unread, unread=True)
         start = max(self.fresh, base)

@@ -13,10 +13,10 @@ Range = tuple[int, int]
 """Offsets `start` to `end`, exclusive."""
 
 Kind = Literal["leased", "released", "settled"]
-Why = Literal["acked", "rejected", "dead", "expired", "purged", "trimmed", "gap"]
-"""Why an offset is settled; a gap is an offset without a record."""
+Why = Literal["acked", "rejected", "dead", "expired", "purged", "trimmed", "gap", "dropped"]
+"""Why an offset is settled; a gap is an offset without a record, dropped is what was too much for the queue."""
 
-WHYS: Final[tuple[Why, ...]] = ("acked", "rejected", "dead", "expired", "purged", "trimmed", "gap")
+WHYS: Final[tuple[Why, ...]] = ("acked", "rejected", "dead", "expired", "purged", "trimmed", "gap", "dropped")
 """In the order of the counts in a checkpoint; more may follow."""
 
 DUE_NEVER: Final = -1
@@ -66,6 +66,7 @@ class Counts(Struct, frozen=True):
     expired: int = 0
     purged: int = 0
     trimmed: int = 0
+    dropped: int = 0
 
 
 class Slice(Struct, frozen=True):

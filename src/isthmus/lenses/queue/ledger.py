@@ -59,7 +59,7 @@ _CLAIMED: Final = 1
 _TRIMMING: Final = 2
 _EXPIRE_AGAIN_MS: Final = 1_000
 _SLICE_ROWS: Final = 1_000
-_GONE_FOR_GOOD: Final = frozenset({"trimmed", "expired", "purged"})
+_GONE_FOR_GOOD: Final = frozenset({"trimmed", "expired", "purged", "dropped"})
 """Reasons for which a record goes although somebody holds a lease on it, who may still acknowledge."""
 
 
@@ -74,6 +74,7 @@ class Ledger:
     """See the module text. `start` is the first offset that the queue takes."""
 
     __slots__ = (
+        "_age_began_ms",
         "_ages",
         "_claims",
         "_dying",
@@ -105,6 +106,7 @@ class Ledger:
         self._rows = Rows()
         self._settled = dict.fromkeys(WHYS, 0)
         self._ages: deque[Range] = deque()
+        self._age_began_ms = 0
         self._claims = Rows()
         self._flights: deque[_Flight] = deque()
         self._number = 0
@@ -134,6 +136,7 @@ class Ledger:
             expired=settled["expired"],
             purged=settled["purged"],
             trimmed=settled["trimmed"],
+            dropped=settled["dropped"],
         )
 
     def unsettled(self, start: int, end: int) -> list[tuple[int, int, Row | None]]:
@@ -145,6 +148,11 @@ class Ledger:
     def settled(self) -> Iterator[Range]:
         """The ranges above the floor that are settled, durably."""
         return ((row.start, row.end) for row in self._rows.snapshot() if row.state == DONE)
+
+    @property
+    def settled_count(self) -> int:
+        """How many offsets were ever settled."""
+        return sum(self._settled.values())
 
     def row(self, offset: int) -> Row | None:
         """What the ledger has of an offset."""
@@ -200,6 +208,27 @@ class Ledger:
         return unsettled - self._leased - self._dying - self.admission.delayed
 
     @property
+    def leaving(self) -> int:
+        """How many ready offsets are ready no more when what is in flight is written."""
+        return sum(
+            [
+                last - first
+                for claim in self._claims
+                for first, last, row in self.unsettled(claim.start, claim.end)
+                if row is None or row.state == RETURNED
+            ]
+        )
+
+    def ready_ranges(self) -> Iterator[Range]:
+        """What could go out and has no change in flight, lowest first."""
+        for start, end, row in self.unsettled(self.floor, self.end):
+            if row is None:
+                for piece in self._unclaimed(start, end):
+                    yield from self.admission.awake(*piece)
+            elif row.state == RETURNED and row.at_ms <= self.admission.woken_ms:
+                yield from self._unclaimed(start, end)
+
+    @property
     def window_end(self) -> int:
         """One past the last offset that there is room to admit."""
         admission = self.admission
@@ -209,6 +238,11 @@ class Ledger:
     def due_ms(self, offset: int, row: Row | None) -> int | None:
         """When an offset comes up (wall clock), None when it is not asleep as far as is known."""
         return self.admission.due_ms(offset, row)
+
+    @property
+    def buries(self) -> bool:
+        """Whether what dies leaves a dead letter, so that it cannot simply be settled."""
+        return self.config.dead is not None or self.config.dead_exchange is not None
 
     @property
     def live(self) -> bool:
@@ -233,17 +267,27 @@ class Ledger:
         self._remember_age(now_ms)
 
     def _remember_age(self, now_ms: int) -> None:
-        """That all below `end` is there now; so often that nobody waits long beyond the time to live."""
-        if self.config.ttl_ms is None:
+        """That all below `end` is there now.
+
+        What comes within a part of the time to live counts as having come with the last of it: nothing goes too early.
+        """
+        if self.config.ttl_ms is None or self.end <= (self._ages[-1][0] if self._ages else self.base):
             return
-        spacing_ms = self.config.ttl_ms // QUEUE_AGES_MAX
-        known, since_ms = self._ages[-1] if self._ages else (self.base, now_ms - spacing_ms)
-        if self.end > known and not 0 <= now_ms - since_ms < spacing_ms:
-            self._ages.append((self.end, now_ms))
+        spacing_ms = max(1, self.config.ttl_ms // QUEUE_AGES_MAX)
+        if self._ages and 0 <= now_ms - self._age_began_ms < spacing_ms:
+            self._ages.pop()
+        else:
+            self._age_began_ms = now_ms
+        self._ages.append((self.end, now_ms))
 
     def next_wall_ms(self) -> int | None:
         """A wall clock time before which nothing wakes or expires."""
-        times = [self.admission.next_due_ms, self._expiries.next_ms()]
+        times = [self.admission.next_due_ms, self.next_end_ms()]
+        return min((at_ms for at_ms in times if at_ms is not None), default=None)
+
+    def next_end_ms(self) -> int | None:
+        """A wall clock time before which nothing expires as far as is known."""
+        times = [self._expiries.next_ms()]
         if self._ages and self.config.ttl_ms is not None:
             times.append(self._ages[0][1] + self.config.ttl_ms)
         return min((at_ms for at_ms in times if at_ms is not None), default=None)
@@ -257,6 +301,10 @@ class Ledger:
     def look(self, limit: int, *, fresh: bool = True) -> Look | None:
         """The lowest offsets that can be taken, or must be read first; without `fresh` none that was never read."""
         return self.admission.look(max(self.base, self.floor), self.window_end if fresh else 0, limit)
+
+    def unread(self, *, fresh: bool) -> Look | None:
+        """The lowest offsets that must be read before anything is known of them; `fresh` as for `look`."""
+        return self.admission.unread(max(self.base, self.floor), self.window_end if fresh else 0)
 
     def admit(self, start: int, end: int, seen: Sequence[Seen] | None) -> list[Range]:
         """What `look` asked to read was read, up to `end`; returns the ranges in which no record is.
@@ -438,12 +486,28 @@ class Ledger:
         """All that is neither settled nor leased, dying or claimed: what a purge takes."""
         return self._loose(self.floor, self.end)
 
+    def is_loose(self, start: int, end: int) -> bool:
+        """Whether all of a range is neither settled nor leased, dying or claimed."""
+        return sum([last - first for first, last in self._loose(start, end)]) == end - start
+
+    def loose_in(self, start: int, end: int) -> list[Range]:
+        """What of a range is neither settled nor leased, dying or claimed."""
+        return self._loose(start, end)
+
+    def overdue(self, start: int, end: int, now_ms: int) -> None:
+        """A range has outlived its time and is still there: `lapsed` names it from `now_ms` (wall clock) on."""
+        self._expiries.add(now_ms, start, end)
+
     def lapsed(self, now_ms: int) -> list[Range]:
         """What has outlived its time at `now_ms` (wall clock) and is not leased; named again until it is settled."""
         self._remember_age(now_ms)
         ttl_ms = self.config.ttl_ms
+        before = self.base
         while self._ages and ttl_ms is not None and self._ages[0][1] + ttl_ms <= now_ms:
             self.base = max(self.base, self._ages.popleft()[0])
+        if self.base > before and self.buries:
+            # Their letters may be refused: then they are named again.
+            self._expiries.add(now_ms + _EXPIRE_AGAIN_MS, before, self.base)
         found = self._loose(self.floor, self.base)
         for _, start, end in self._expiries.pop(now_ms):
             if self.unsettled(start, end):

@@ -9,11 +9,12 @@ from typing import Final, NamedTuple
 
 from isthmus.clock import Clock
 from isthmus.definition import QueueConfig
-from isthmus.errors import InvalidBatch
+from isthmus.errors import InvalidBatch, UnsupportedCompression
 from isthmus.lenses.queue.admission import Look, Seen
 from isthmus.lenses.queue.changes import Range
 from isthmus.lenses.queue.ledger import Ledger
 from isthmus.lenses.queue.pages import ATTRIBUTES, Pages, Piece, size_of
+from isthmus.lenses.queue.sizes import Sizes
 from isthmus.log.headers import header_value
 from isthmus.log.partition import Partition
 from isthmus.ranges import RangeSet
@@ -28,6 +29,9 @@ _DIGITS_MAX: Final = 15
 
 SURVEY_READS_MAX: Final = 16
 """Pieces that one survey looks at."""
+
+MEASURE_PIECES_MAX: Final = 64
+"""Pieces whose bytes are counted at once."""
 
 
 class Source(NamedTuple):
@@ -72,13 +76,14 @@ class Picked:
 class Part:
     """See the module text."""
 
-    __slots__ = ("_clock", "ledger", "pages", "source", "surveyed")
+    __slots__ = ("_clock", "ledger", "pages", "sizes", "source", "surveyed")
 
     def __init__(self, source: Source, config: QueueConfig, clock: Clock) -> None:
         self.source = source
         self.ledger = Ledger(source.start, config)
         self.pages = Pages(source.partition)
         self.surveyed = True
+        self.sizes: Sizes | None = None
         self._clock = clock
 
     @property
@@ -92,12 +97,16 @@ class Part:
         if end > self.ledger.end:
             self.surveyed = False
         self.ledger.grow(end, self._clock.now_ms())
+        if self.ledger.config.max_bytes is not None:
+            self._measure()
 
     def go_live(self) -> None:
         """Replay is over: decisions may be asked for."""
         if not self.ledger.live:
             self.ledger.recover(self.source.partition.high_watermark, self._clock.now_ms())
             self.surveyed = self.ledger.floor == self.ledger.end
+            if self.ledger.config.max_bytes is not None:
+                self._measure()
 
     # ---- choosing -------------------------------------------------------------------------------------------------
 
@@ -147,8 +156,8 @@ class Part:
         gaps: list[Range] = []
         self.surveyed = True
         for _ in range(SURVEY_READS_MAX):
-            look = self.ledger.look(1, fresh=fresh)
-            piece = self.pages.find(look.start) if look is not None and look.unread else None
+            look = self.ledger.unread(fresh=fresh)
+            piece = self.pages.find(look.start) if look is not None else None
             if look is None or piece is None:
                 return gaps
             gaps += self._admit(look, piece)
@@ -194,7 +203,12 @@ class Part:
         out = RangeSet((record.offset, record.offset + 1) for record in going)
         there = RangeSet((record.offset, record.offset + 1) for record in records)
         picked.gaps += there.gaps(look.start, end)
-        picked.expired += [piece for start, stop in there for piece in out.gaps(start, stop)]
+        expired = [piece for start, stop in there for piece in out.gaps(start, stop)]
+        if self.ledger.buries:
+            for piece in expired:
+                self.ledger.overdue(*piece, now_ms)
+        else:
+            picked.expired += expired
         if going:
             picked.add(going, tuple(out), look.acquired, look.failed)
 
@@ -215,6 +229,34 @@ class Part:
             else:
                 self.ledger.admission.take_behind(held.start)
             self._sort(Look(held.start, held.end, False, held.acquired, held.failed), held.end, records, picked)
+
+    # ---- measuring ------------------------------------------------------------------------------------------------
+
+    def _measure(self) -> bool:
+        """Count the bytes of what came, as far as memory has it and time allows; whether that was all."""
+        sizes = self.sizes
+        if sizes is None:
+            sizes = self.sizes = Sizes(self.ledger.floor)
+        sizes.forget(self.ledger.floor)
+        end = self.ledger.end
+        for _ in range(MEASURE_PIECES_MAX):
+            at = max(sizes.end, self.source.partition.log_start)
+            if at >= end:
+                return True
+            piece = self.pages.find(at)
+            if piece is None:
+                return False
+            sizes.add(min(piece.end, end), _value_bytes(piece, at, end))
+        return sizes.end >= end
+
+    async def measure(self) -> None:
+        """Count the bytes of all that is there.
+
+        Raises:
+            OffsetOutOfRange, Damaged: it cannot be read.
+        """
+        while not self._measure():
+            await self.pages.load(max(self.sizes.end if self.sizes else 0, self.source.partition.log_start))
 
     # ---- reading --------------------------------------------------------------------------------------------------
 
@@ -255,6 +297,14 @@ class Part:
             seen_ms = _seen(record, attributes=True).due_ms
             due_ms = seen_ms if seen_ms > self._clock.now_ms() else None
         return ledger.state(offset, due_ms), held.acquired if held else 0, held.failed if held else 0, due_ms
+
+
+def _value_bytes(piece: Piece, start: int, end: int) -> int:
+    """Bytes of the values in a part of a piece; of one that cannot be decoded here those that it has stored."""
+    try:
+        return sum([len(record.value or b"") for record in piece.records(start, end)])
+    except (InvalidBatch, UnsupportedCompression):
+        return piece.size
 
 
 def _seen(record: StoredRecord, *, attributes: bool) -> Seen:

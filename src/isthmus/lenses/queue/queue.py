@@ -12,7 +12,7 @@ How leases end
     `release`, `end_session`, `expire` pass over what is not held any more.
     What reaches a limit while its holder is there (`fail`, `reject`) dies in the holder's unit. Where nobody is there
     to read it (`expire`, `end_session`, `release`, an opening) the end of the lease says that it is dying; `expire`
-    returns it to be buried.
+    returns it to be buried. Likewise what has outlived its time, where the queue has a place for its dead.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,16 +20,17 @@ from functools import partial
 from typing import Final, Literal, NamedTuple, Protocol
 
 from isthmus.clock import Clock
-from isthmus.definition import QueueConfig
-from isthmus.errors import Closed, InvalidArgument, LeaseLost, OffsetOutOfRange
-from isthmus.lenses.queue.changes import Counts, Held, Range, Why
+from isthmus.definition import Level, QueueConfig
+from isthmus.errors import Closed, InvalidArgument, LeaseLost, OffsetOutOfRange, QueueFull
+from isthmus.lenses.queue.bounds import Bounds
+from isthmus.lenses.queue.changes import DUE_NEVER, Counts, Held, Range, Why
 from isthmus.lenses.queue.handout import HandOut
 from isthmus.lenses.queue.part import Part, Source
 from isthmus.lenses.queue.takers import Consumer, Deliver, OnEnd, Wish, check_lease_ms
 from isthmus.lenses.queue.translate import change_of, slice_of, state_of
 from isthmus.limits import CONSUMER_BATCH_BYTES, QUEUE_DELAYED_MAX
 from isthmus.log import facts
-from isthmus.log.journal import Journal, Unit
+from isthmus.log.journal import Journal, Pending, Placed, Unit
 from isthmus.log.partition import Partition
 from isthmus.ranges import RangeSet
 from isthmus.record import Lease, Leased, StoredRecord
@@ -51,6 +52,7 @@ class Dead(NamedTuple):
     failed: int
     reason: str
     traceback: str = ""
+    why: Why = "rejected"
 
 
 class Holders(Protocol):
@@ -73,6 +75,31 @@ class _Run(NamedTuple):
     session: int | None = None
 
 
+class _Doomed(NamedTuple):
+    """Offsets that are to end without a holder: dying ones with their counts, or others that nobody has leased."""
+
+    part: Part
+    start: int
+    end: int
+    why: Why
+    reason: str
+    acquired: int = 0
+    failed: int = 0
+
+    def is_there(self) -> bool:
+        """Whether all of it can still end so."""
+        ledger = self.part.ledger
+        settles = ledger.is_dying if self.why == "dead" else ledger.is_loose
+        return settles(self.start, self.end)
+
+    def cut(self, count: int) -> "tuple[_Doomed, _Doomed | None]":
+        """The first `count` offsets, and the rest if there is any."""
+        middle = self.start + count
+        if middle >= self.end:
+            return self, None
+        return self._replace(end=middle), self._replace(start=middle)
+
+
 class Queue:
     """See the module text.
 
@@ -82,6 +109,7 @@ class Queue:
     """
 
     __slots__ = (
+        "_bounds",
         "_by_id",
         "_clock",
         "_closed",
@@ -95,6 +123,7 @@ class Queue:
         "config",
         "id",
         "name",
+        "on_due",
     )
 
     def __init__(  # what a queue is made of
@@ -122,6 +151,8 @@ class Queue:
         self._hand_out = HandOut(queue_id, self._parts, journal, clock, self._hold)
         self._hand_out.line.single = config.single
         self._hand_out.strict = config.priorities > 1
+        self._bounds: Bounds | None = None
+        self.on_due: Callable[[int, int], None] | None = None
         for source in sources:
             self.add_source(source)
 
@@ -176,6 +207,8 @@ class Queue:
         self._hand_out.line.single = config.single
         for part in self._parts:
             part.ledger.config = config
+        if self._live:
+            self._tell_due()
 
     def close(self) -> None:
         """Let waiting consumers return with nothing, end the standing ones, and watch no partition any more."""
@@ -199,6 +232,14 @@ class Queue:
             else:
                 part.grow()
             self._hand_out.serve_soon()
+            if self.bounded or self.config.ttl_ms is not None:
+                self._tell_due()
+
+    def _tell_due(self) -> None:
+        """Let somebody know by when there is something to `expire`."""
+        at_ms = self.next_end_ms() if self.on_due is not None else None
+        if self.on_due is not None and at_ms is not None:
+            self.on_due(self.id, at_ms)
 
     # ---- the journal's side ---------------------------------------------------------------------------------------
 
@@ -215,6 +256,8 @@ class Queue:
         else:
             part.ledger.apply(change_of(fact))
             self._hand_out.serve_soon()
+            if self._live and isinstance(fact, facts.Released) and (self.bounded or fact.due_ms == DUE_NEVER):
+                self._tell_due()
 
     def facts(self) -> Iterator[facts.LedgerState]:
         """The applied state for a checkpoint, one ledger after the other, each as of the moment when it is begun."""
@@ -385,7 +428,8 @@ class Queue:
             LeaseLost: now or at submit; see the module text.
         """
         runs = self._runs(leases)
-        dead = await self._dead([(run.part, held) for run in runs for held in self._held(run)], 1, reason, traceback)
+        held = [(run.part, held) for run in runs for held in self._held(run)]
+        dead = await self._dead(held, 1, "rejected", reason, traceback)
         self._settle(unit, runs, "rejected", consumer, principal)
         return dead
 
@@ -413,7 +457,7 @@ class Queue:
             for held in self._held(run):
                 dies = run.part.ledger.dies(held.acquired, held.failed + 1)
                 (dying if dies else back).append((run.part, held))
-        dead = await self._dead(dying, 1, reason, traceback)
+        dead = await self._dead(dying, 1, "dead", reason, traceback)
         if dying:
             gone = [_Run(part, held.start, held.end, held.acquired) for part, held in dying]
             self._settle(unit, gone, "dead", "", principal)
@@ -487,10 +531,11 @@ class Queue:
             unit.step(None, reserve)
 
     async def expire(self, unit: Unit, *, grace_ms: int = 0, steady: bool = True) -> list[Dead]:
-        """Do what time asks for: end leases whose time is over, settle records that have outlived theirs.
+        """Do what time asks for: end leases whose time is over, settle records that are too old or too many.
 
-        That goes into a unit of its own. What has reached a limit is settled in `unit` and returned to be buried in it;
-        the caller submits without waiting for anything else before.
+        That goes into a unit of its own. What has reached a limit, what is too many, and what is too old and leaves a
+        dead letter, is settled in `unit` and returned to be buried in it; the caller submits without waiting for
+        anything else before.
 
         Args:
             unit: for what is dead.
@@ -502,7 +547,10 @@ class Queue:
             OffsetOutOfRange, Damaged, InvalidBatch, UnsupportedCompression: a dying record cannot be read.
         """
         self._check_open()
+        for part in self._parts if self.config.max_bytes is not None else ():
+            await part.measure()
         own = self._journal.unit()
+        overdue: list[_Doomed] = []
         now_ms = self._clock.monotonic_ms() - grace_ms
         delayed = sum(part.ledger.admission.delayed for part in self._parts)
         for part in self._parts:
@@ -510,6 +558,9 @@ class Queue:
             part.ledger.admission.wake(self._clock.now_ms())
             gaps = part.survey(fresh=delayed < QUEUE_DELAYED_MAX)
             expired = part.ledger.lapsed(self._clock.now_ms()) if steady else []
+            if part.ledger.buries:
+                overdue += [_Doomed(part, start, end, "expired", "too old") for start, end in expired]
+                expired = []
             if gaps or expired:
                 own.step(None, partial(self._hand_out.settle, own, part, gaps=gaps, expired=expired))
             leases = part.ledger.expired(now_ms)
@@ -518,30 +569,55 @@ class Queue:
                 own.step(None, partial(self._end, own, over, 1, 0, "lease expired", 0))
         if own.changes:
             await own.submit()
-        return await self._bury(unit)
+        dying = [
+            _Doomed(part, held.start, held.end, "dead", "too many deliveries", held.acquired, held.failed)
+            for part in self._parts
+            for held in part.ledger.dying(DYING_RECORDS_MAX)
+        ]
+        return await self._bury(unit, [*dying, *overdue, *await self._surplus()])
 
-    async def _bury(self, unit: Unit) -> list[Dead]:
-        """Settle in the unit what is dying, as much as fits."""
-        found: list[tuple[_Run, list[Dead]]] = []
+    async def _surplus(self) -> list[_Doomed]:
+        """What is at the head and too many."""
+        if not self._overflows():
+            return []
+        found = await self._bound().surplus(self.config)
+        return [_Doomed(part, start, end, "dropped", "the queue is full") for part, (start, end) in found]
+
+    async def _bury(self, unit: Unit, doomed: Sequence[_Doomed]) -> list[Dead]:
+        """Settle in the unit what is to end, as much as fits; what is too old and does not fit is named again."""
+        found: list[tuple[_Doomed, list[Dead]]] = []
         records = size = 0
-        for part in self._parts:
-            for held in part.ledger.dying(DYING_RECORDS_MAX - records):
-                if size < DYING_BYTES_MAX:
-                    dead = await self._dead([(part, held)], 0, "too many deliveries", "")
-                    found.append((_Run(part, held.start, held.end, held.acquired), dead))
-                    records += held.end - held.start
-                    size += sum(len(one.record.value or b"") for one in dead)
-        # Reading may have waited, and something may have been trimmed since.
-        going = [(run, dead) for run, dead in found if run.part.ledger.is_dying(run.start, run.end)]
-        if going:
-            runs = [run for run, _ in going]
-            unit.step(partial(self._check_dying, runs), partial(self._write_settled, unit, runs, "dead", "", 0))
+        for each in doomed:
+            if records >= DYING_RECORDS_MAX or size >= DYING_BYTES_MAX:
+                self._later(each)
+                continue
+            piece, rest = each.cut(DYING_RECORDS_MAX - records) if self.buries else (each, None)
+            self._later(rest)
+            held = Held(piece.start, piece.end, piece.acquired, piece.failed)
+            dead = await self._dead([(piece.part, held)], 0, piece.why, piece.reason, "")
+            found.append((piece, dead))
+            records += piece.end - piece.start
+            size += sum(len(one.record.value or b"") for one in dead)
+        # Reading may have waited, and something may have been trimmed or handed out since.
+        going = [(piece, dead) for piece, dead in found if piece.is_there()]
+        for why in dict.fromkeys(piece.why for piece, _ in going):
+            pieces = [piece for piece, _ in going if piece.why == why]
+            runs = [_Run(piece.part, piece.start, piece.end, None) for piece in pieces]
+            # Without a letter there is nothing to lose: what was dropped and is there again is dropped again.
+            level: Level | None = None if self.buries or why == "dead" else "written"
+            settle = partial(self._write_settled, unit, runs, why, "", 0, level)
+            unit.step(partial(self._check_there, pieces), settle)
         return [one for _, dead in going for one in dead]
 
-    def _check_dying(self, runs: Sequence[_Run]) -> None:
-        for run in runs:
-            if not run.part.ledger.is_dying(run.start, run.end):
-                raise LeaseLost(self.name, run.part.source.partition.index, run.start)
+    def _later(self, doomed: _Doomed | None) -> None:
+        """There was no room for this one. What is dying is remembered as such anyway."""
+        if doomed is not None and doomed.why == "expired":
+            doomed.part.ledger.overdue(doomed.start, doomed.end, self._clock.now_ms())
+
+    def _check_there(self, doomed: Sequence[_Doomed]) -> None:
+        for piece in doomed:
+            if not piece.is_there():
+                raise LeaseLost(self.name, piece.part.source.partition.index, piece.start)
 
     def purge(self, unit: Unit, *, principal: int = 0) -> int:
         """Settle all that is neither leased nor dying with the unit; returns how many offsets that is now."""
@@ -578,7 +654,66 @@ class Queue:
         """Where the records are, in numbers."""
         self.recovered()
         each = [part.ledger.counts() for part in self._parts]
-        return Counts(**{name: sum(getattr(counts, name) for counts in each) for name in Counts.__struct_fields__})
+        sums = {name: sum(getattr(counts, name) for counts in each) for name in Counts.__struct_fields__}
+        if self.config.max_events is not None and self.config.overflow == "drop":
+            # What is too many is about to go and is never handed out any more.
+            excess = max(0, sums["ready"] - self.config.max_events)
+            sums["ready"], sums["dropped"] = sums["ready"] - excess, sums["dropped"] + excess
+        return Counts(**sums)
+
+    @property
+    def buries(self) -> bool:
+        """Whether what dies leaves a dead letter."""
+        return self.config.dead is not None or self.config.dead_exchange is not None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether only so much may be ready."""
+        return self.config.max_events is not None or self.config.max_bytes is not None
+
+    def _bound(self) -> Bounds:
+        if self._bounds is None:
+            self._bounds = Bounds(self._parts, self._landing)
+        return self._bounds
+
+    def _landing(self) -> int:
+        """How many offsets were given out in all partitions and are not durable yet."""
+        found = 0
+        for source, _ in self._sources.values():
+            part = self._by_id.get(source.partition.id)
+            end = source.partition.high_watermark if part is None else part.ledger.end
+            found += source.partition.next_offset - end
+        return found
+
+    def _overflows(self) -> bool:
+        """Whether something at the head is too many."""
+        return self.bounded and self.config.overflow == "drop" and bool(self._bound().excess(self.config))
+
+    def check_room(self, count: int, size_bytes: int) -> None:
+        """Refuse what is to be published, where the queue does that.
+
+        Args:
+            count: events.
+            size_bytes: of their values.
+
+        Raises:
+            QueueFull: there is no room for all of it.
+        """
+        if self.bounded and self.config.overflow != "drop":
+            self.recovered()
+            broken = self._bound().full(self.config, count, size_bytes)
+            if broken is not None:
+                raise QueueFull(self.name, *broken)
+
+    def lands(self, size_bytes: int, landing: Pending[list[Placed]]) -> None:
+        """So many bytes of values were submitted and count from now on."""
+        bounds = self._bound()
+        bounds.landing_bytes += size_bytes
+
+        def landed(_: object) -> None:
+            bounds.landing_bytes -= size_bytes
+
+        landing.add_done_callback(landed)
 
     def floor(self, partition: Partition) -> int:
         """Below it all records of a partition are settled, durably; its log start if the queue takes none from it."""
@@ -619,7 +754,8 @@ class Queue:
         """A monotonic time before which `expire` has nothing to do; None while there is nothing to wait for."""
         now_ms = self._clock.monotonic_ms()
         lead_ms = now_ms - self._clock.now_ms()
-        times: list[int] = []
+        end_ms = self.next_end_ms()
+        times: list[int] = [] if end_ms is None else [end_ms]
         for part in self._parts:
             if part.ledger.has_dying or not part.surveyed:
                 return now_ms
@@ -627,6 +763,27 @@ class Queue:
             times += [] if wall_ms is None else [wall_ms + lead_ms]
             times += [] if lease_ms is None else [lease_ms]
         return min(times, default=None)
+
+    def next_end_ms(self) -> int | None:
+        """A monotonic time before which nothing is too old, too many or dying; None while nothing will be."""
+        now_ms = self._clock.monotonic_ms()
+        if any(part.ledger.has_dying for part in self._parts):
+            return now_ms
+        if self._overflows():
+            return now_ms
+        times = [part.ledger.next_end_ms() for part in self._parts]
+        lead_ms = now_ms - self._clock.now_ms()
+        return min((at_ms + lead_ms for at_ms in times if at_ms is not None), default=None)
+
+    @property
+    def surveyed(self) -> bool:
+        """Whether all ends of life are known that memory can tell."""
+        return all(part.surveyed for part in self._parts)
+
+    @property
+    def settled_count(self) -> int:
+        """How many offsets were ever settled, durably."""
+        return sum([part.ledger.settled_count for part in self._parts])
 
     @property
     def waiting(self) -> int:
@@ -684,11 +841,14 @@ class Queue:
     def _settle(self, unit: Unit, runs: Sequence[_Run], why: Why, consumer: str, principal: int) -> None:
         unit.step(partial(self._check, runs), partial(self._write_settled, unit, runs, why, consumer, principal))
 
-    def _write_settled(self, unit: Unit, runs: Sequence[_Run], why: Why, consumer: str, principal: int) -> None:
+    def _write_settled(
+        self, unit: Unit, runs: Sequence[_Run], why: Why, consumer: str, principal: int, level: Level | None = None
+    ) -> None:
         for part, ranges in _by_part(runs).items():
             change = part.ledger.settle(ranges, why)
-            level = part.source.partition.level
-            self._hand_out.write(unit, part, change, level, who=consumer, principal=principal)
+            self._hand_out.write(
+                unit, part, change, level or part.source.partition.level, who=consumer, principal=principal
+            )
 
     def _end(
         self,
@@ -708,10 +868,12 @@ class Queue:
             for change in part.ledger.release(pieces, failures=failures, due_ms=due_ms):
                 self._hand_out.write(unit, part, change, "written", principal=principal, reason=reason)
 
-    async def _dead(self, dying: Sequence[tuple[Part, Held]], failures: int, reason: str, traceback: str) -> list[Dead]:
+    async def _dead(
+        self, dying: Sequence[tuple[Part, Held]], failures: int, why: Why, reason: str, traceback: str
+    ) -> list[Dead]:
         """The records of what dies, if somebody wants them; one that was trimmed leaves none."""
         found: list[Dead] = []
-        for part, held in dying if self.config.dead is not None else ():
+        for part, held in [row for row in dying if row[0].ledger.buries]:
             for offset in range(held.start, held.end):
                 try:
                     record = await part.record(offset)
@@ -719,7 +881,7 @@ class Queue:
                     continue
                 if record is not None:
                     failed = held.failed + failures
-                    found.append(Dead(part.source.partition, record, held.acquired, failed, reason, traceback))
+                    found.append(Dead(part.source.partition, record, held.acquired, failed, reason, traceback, why))
         return found
 
 

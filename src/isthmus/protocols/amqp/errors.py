@@ -101,6 +101,8 @@ CODES: Final[dict[type[e.RequestError], Code]] = {
     e.TooFarAhead: Code.PRECONDITION_FAILED,
     e.AccessDenied: Code.ACCESS_REFUSED,
     e.Overloaded: Code.RESOURCE_ERROR,
+    e.QueueFull: Code.RESOURCE_ERROR,
+    e.ExclusiveOwned: Code.RESOURCE_LOCKED,
     e.StorageFull: Code.RESOURCE_ERROR,
     e.ReadOnly: Code.ACCESS_REFUSED,
     e.Unsupported: Code.NOT_IMPLEMENTED,

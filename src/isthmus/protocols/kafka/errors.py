@@ -110,8 +110,10 @@ CODES: Final[dict[type[e.IsthmusError], Code]] = {
     e.GroupNotEmpty: Code.NON_EMPTY_GROUP,
     e.TooFarAhead: Code.OFFSET_METADATA_TOO_LARGE,
     e.AccessDenied: Code.TOPIC_AUTHORIZATION_FAILED,
-    # Both pass: clients of Kafka try again after these.
+    # These pass: clients of Kafka try again after them.
     e.Overloaded: Code.REQUEST_TIMED_OUT,
+    e.QueueFull: Code.REQUEST_TIMED_OUT,
+    e.ExclusiveOwned: Code.TOPIC_AUTHORIZATION_FAILED,
     e.StorageFull: Code.KAFKA_STORAGE_ERROR,
     e.ReadOnly: Code.KAFKA_STORAGE_ERROR,
     e.Unsupported: Code.INVALID_REQUEST,
