@@ -31,6 +31,7 @@ SUBJECTS: Final = {
     "memory": "publishing unread events within a budget",
     "peers": "others, in the same run",
     "serving": "a server: start, memory, and fairness between clients",
+    "amqp": "a lean client of AMQP against Isthmus and RabbitMQ",
     "kafka": "librdkafka's client against Isthmus and Apache Kafka",
 }
 KINDS: Final = {"Row": Row, "Skip": Skip}
