@@ -176,7 +176,7 @@ ROOMS: Final = (
     Room(
         "engines.rabbitmq.*",
         f"{LEAF} {BATCH} {ENGINE_PORT} engines.rabbitmq.* engines.shared.* lenses.stream.position broker.redrive"
-        " broker.publishing",
+        " broker.publishing broker.routing",
     ),
     Room("engines.*", f"{LEAF} {BATCH} {ENGINE_PORT}"),
     # Commands.
@@ -228,6 +228,7 @@ PACKAGES: Final = (
 
 EXTRAS: Final = {
     "uvloop": "uvloop",
+    "aio-pika": "aio_pika",
     "confluent-kafka": "confluent_kafka",
     "protobuf": "google",
     "pydantic": "pydantic",

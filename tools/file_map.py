@@ -34,6 +34,7 @@ FOLDERS: Final = {
     "server": "Sockets",
     "engines": "Several engines behind one port",
     "engines/kafka": "The engine on a Kafka cluster",
+    "engines/rabbitmq": "The engine on a RabbitMQ broker",
     "engines/shared": "What engines on foreign brokers share",
     "client": "One API",
     "cli": "Commands",

@@ -1,8 +1,8 @@
 """From an address to an engine, importing only what the address needs.
 
 `memory://` is a store of its own, `memory://name` one that is shared by name in the process; `isthmus:///absolute/path`
-and plain paths are data directories, `isthmus://host:port` is a server, `kafka://host:port` a Kafka cluster; other
-schemes follow in later versions.
+and plain paths are data directories, `isthmus://host:port` is a server, `kafka://host:port` a Kafka cluster,
+`amqp://host:port` a RabbitMQ broker; other schemes follow in later versions.
 """
 
 from typing import TYPE_CHECKING
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from isthmus.engines.local import BrokerOptions
 
 LATER = {
-    "amqp": "RabbitMQ",
-    "amqps": "RabbitMQ",
     "sqs": "AWS SQS",
     "kinesis": "AWS Kinesis",
 }
 
-USE = "use memory://, isthmus:///path, isthmus://host:port, kafka://host:port or a path"
+USE = "use memory://, isthmus:///path, isthmus://host:port, kafka://host:port, amqp://host:port or a path"
 
 
 async def open_engine(
@@ -36,8 +34,8 @@ async def open_engine(
     """The engine of an address, opened.
 
     Args:
-        url: `memory://`, `memory://name`, `isthmus:///path`, a path, `isthmus://host:port`, `isthmuss://host:port` or
-            `kafka://host:port`.
+        url: `memory://`, `memory://name`, `isthmus:///path`, a path, `isthmus://host:port`, `isthmuss://host:port`,
+            `kafka://host:port`, `amqp://host:port` or `amqps://host:port`.
         clock: for tests; only for a store that nobody has opened yet.
         options: sizes of the store; only for one that nobody has opened yet.
         segment_bytes: the one of these sizes that users care about: of new segment files, 256 KiB to 1 GiB.
@@ -63,6 +61,8 @@ async def open_engine(
         raise Unsupported(f"engine {parts.scheme}:// ({LATER[parts.scheme]})", "it comes in a later version")
     if parts.scheme == "kafka":
         return _kafka(url, clock)
+    if parts.scheme in ("amqp", "amqps"):
+        return _rabbitmq(url, clock)
     if parts.scheme == "memory":
         return await local.open_memory(url, parts.netloc + parts.path, clock, options)
     if parts.scheme in ("isthmus", "isthmuss"):
@@ -113,3 +113,13 @@ def _kafka(url: str, clock: Clock | None) -> Engine:
             raise
         raise Unsupported("kafka:// needs the confluent-kafka package", "pip install 'isthmus[kafka]'") from error
     return KafkaEngine(url, clock)
+
+
+def _rabbitmq(url: str, clock: Clock | None) -> Engine:
+    try:
+        from isthmus.engines.rabbitmq.engine import RabbitEngine
+    except ModuleNotFoundError as error:
+        if error.name not in ("aio_pika", "aiormq", "pamqp"):
+            raise
+        raise Unsupported("amqp:// needs the aio-pika package", "pip install 'isthmus[amqp]'") from error
+    return RabbitEngine(url, clock)

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 
 from isthmus.engines.kafka.records import error_of, headers_of, raised
+from isthmus.engines.shared.room import Room
 from isthmus.errors import Closed, InvalidArgument, UnsupportedCompression
 from isthmus.limits import PENDING_BYTES_MAX
 from isthmus.record import Record
@@ -102,10 +103,7 @@ class Link:
         self._poller: threading.Thread | None = None
         self._admin: AdminClient | None = None
         self._stopping = threading.Event()
-        self._in_flight_bytes = 0
-        self._queued = 0
-        self._gate = asyncio.Lock()
-        self._room: asyncio.Future[None] | None = None
+        self._room = Room(PENDING_BYTES_MAX)
         self.closed = False
 
     async def start(self) -> None:
@@ -190,13 +188,11 @@ class Link:
         """
         producer = self._producer(compression)
         size = sum(len(record.value or b"") + len(record.key or b"") + len(record.headers) + 64 for record in records)
-        if self._queued or self._is_full(size):
-            await self._in_turn(size)
-        self._in_flight_bytes += size
+        await self._room.enter(size)
         try:
             placed, error = await self._send(producer, topic, records)
         finally:
-            self._give(size)
+            self._room.leave(size)
         if error is not None:
             raise error_of(error, topic)
         return placed
@@ -232,25 +228,6 @@ class Link:
                 break
         placed = await asyncio.shield(deliveries.future)
         return [each for each in placed if each is not None], deliveries.error
-
-    def _is_full(self, size: int) -> bool:
-        return bool(self._in_flight_bytes) and self._in_flight_bytes + size > PENDING_BYTES_MAX
-
-    async def _in_turn(self, size: int) -> None:
-        """Wait for room, behind those who came before."""
-        self._queued += 1
-        try:
-            async with self._gate:
-                while self._is_full(size):
-                    self._room = asyncio.get_running_loop().create_future()
-                    await self._room
-        finally:
-            self._queued -= 1
-
-    def _give(self, size: int) -> None:
-        self._in_flight_bytes -= size
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
 
     def _poll(self) -> None:
         """Fetch delivery reports until told to stop. Runs in a thread of its own."""
