@@ -15,6 +15,7 @@ from isthmus.broker import redrive
 from isthmus.clock import Clock
 from isthmus.definition import (
     DEFAULT_NAMESPACE,
+    Kept,
     PolicyDefinition,
     QueueDefinition,
     TopicDefinition,
@@ -36,6 +37,7 @@ from isthmus.views import (
     GroupPartitionView,
     GroupView,
     LifeStep,
+    NamespaceView,
     PartitionView,
     PeekedRecord,
     PolicyView,
@@ -328,6 +330,18 @@ class RabbitAdmin:
         """Refused: see `_no_users`."""
         raise _no_users()
 
+    async def namespaces(self) -> list[NamespaceView]:
+        """Refused: see `_no_namespaces`."""
+        raise _no_namespaces()
+
+    async def create_namespace(self, name: str, kept: Kept = ()) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_namespaces`."""
+        raise _no_namespaces()
+
+    async def remove_namespace(self, name: str) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_namespaces`."""
+        raise _no_namespaces()
+
     async def policies(self) -> list[PolicyView]:
         """Refused: see `_no_policies`."""
         raise _no_policies()
@@ -357,3 +371,9 @@ def _no_users() -> Unsupported:
 
 def _no_policies() -> Unsupported:
     return Unsupported("policies of a RabbitMQ broker", "they are managed with RabbitMQ's own tools")
+
+
+def _no_namespaces() -> Unsupported:
+    return Unsupported(
+        "namespaces of a RabbitMQ broker", "virtual hosts are made with its own tools, and the address names one"
+    )
