@@ -15,6 +15,8 @@ from isthmus.broker import redrive
 from isthmus.clock import Clock
 from isthmus.definition import (
     DEFAULT_NAMESPACE,
+    Binding,
+    ExchangeDefinition,
     Kept,
     PolicyDefinition,
     QueueDefinition,
@@ -33,7 +35,9 @@ from isthmus.errors import GroupNotEmpty, InvalidArgument, UnknownGroup, Unknown
 from isthmus.lenses.stream.position import Progress
 from isthmus.record import Record, StoredRecord
 from isthmus.views import (
+    BindingView,
     DeadLetter,
+    ExchangeView,
     GroupPartitionView,
     GroupView,
     LifeStep,
@@ -330,6 +334,34 @@ class RabbitAdmin:
         """Refused: see `_no_users`."""
         raise _no_users()
 
+    async def exchanges(self) -> list[ExchangeView]:
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
+    async def create_exchange(self, definition: ExchangeDefinition) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
+    async def remove_exchange(self, name: str, *, if_unused: bool = False) -> None:  # noqa: ARG002 - as above
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
+    async def bindings(
+        self,
+        exchange: str | None = None,  # noqa: ARG002 - refused whatever it is
+        target: str | None = None,  # noqa: ARG002 - refused whatever it is
+    ) -> list[BindingView]:
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
+    async def bind(self, binding: Binding) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
+    async def unbind(self, binding: Binding) -> None:  # noqa: ARG002 - refused whatever it is
+        """Refused: see `_no_exchanges`."""
+        raise _no_exchanges()
+
     async def namespaces(self) -> list[NamespaceView]:
         """Refused: see `_no_namespaces`."""
         raise _no_namespaces()
@@ -376,4 +408,11 @@ def _no_policies() -> Unsupported:
 def _no_namespaces() -> Unsupported:
     return Unsupported(
         "namespaces of a RabbitMQ broker", "virtual hosts are made with its own tools, and the address names one"
+    )
+
+
+def _no_exchanges() -> Unsupported:
+    return Unsupported(
+        "exchanges of a RabbitMQ broker",
+        "they are made with its own tools; bind one to the exchange that every stream and queue has under its own name",
     )
