@@ -13,11 +13,17 @@ from isthmus.lenses.queue.queue import Dead
 from isthmus.log import batch as batches
 from isthmus.log.journal import Unit
 from isthmus.record import Leased, Record
-from support.queues import QueueWorld, leases, offsets
+from support.queues import QueueWorld, leases
 from support.sim_storage import SimStorage
 
 DEAD: Final = 9 << 16
 STEPS: Final = 40
+LEVELS: Final = 3
+"""Of priority; each gets its ledger from its first record on."""
+
+LEVEL_SIZE: Final = 1_000_000
+"""Which record something is about is its offset plus its level times this."""
+
 Mark = tuple[str, tuple[int, ...]]
 
 
@@ -25,7 +31,8 @@ class QueueLife(QueueWorld):
     """A queue world whose dead letters go to a partition of their own, and which says in the trace what it did."""
 
     def __init__(self, storage: SimStorage, *, ordered: bool) -> None:
-        super().__init__(QueueConfig(failed_max=2, dead="dead", ordered=ordered), storage=storage)
+        config = QueueConfig(failed_max=2, dead="dead", ordered=ordered, priorities=LEVELS)
+        super().__init__(config, partitions=LEVELS, storage=storage)
         self.sim = storage
 
     async def open(self) -> None:
@@ -37,19 +44,20 @@ class QueueLife(QueueWorld):
         """Say in the trace what was promised, or asked for."""
         self.sim.mark((what, tuple(which)))
 
-    async def publish_some(self, count: int, keys: Sequence[bytes | None]) -> None:
-        """Append records, each of which holds its own offset."""
-        first = self.partition().next_offset
-        await self.publish(*[Record(b"%d" % (first + at), keys[at % len(keys)]) for at in range(count)])
+    async def publish_some(self, count: int, keys: Sequence[bytes | None], level: int) -> None:
+        """Append records, each of which holds which one it is."""
+        first = self.partition(level).next_offset + level * LEVEL_SIZE
+        made = [Record(b"%d" % (first + at), keys[at % len(keys)]) for at in range(count)]
+        await self.publish(*made, index=level)
         self.mark("published", range(first, first + count))
 
     async def settle(self, found: Sequence[Leased]) -> None:
         """Acknowledge."""
-        self.mark("settling", offsets(found))
+        self.mark("settling", numbers(found))
         unit = self.journal.unit()
         self.queue.ack(unit, leases(found))
         await unit.submit()
-        self.mark("acked", offsets(found))
+        self.mark("acked", numbers(found))
 
     async def fail_some(self, found: Sequence[Leased], delay_ms: int) -> None:
         """Fail, and bury what dies of it."""
@@ -57,7 +65,7 @@ class QueueLife(QueueWorld):
         dead = await self.queue.fail(unit, leases(found), delay_ms, "boom")
         self._bury(unit, dead)
         await unit.submit()
-        self.mark("buried", [one.record.offset for one in dead])
+        self.mark("buried", [number_of(one.partition.id, one.record.offset) for one in dead])
 
     async def look_after(self) -> None:
         """One round of housekeeping, and bury what died."""
@@ -66,12 +74,22 @@ class QueueLife(QueueWorld):
         self._bury(unit, dead)
         if unit.changes:
             await unit.submit()
-        self.mark("buried", [one.record.offset for one in dead])
+        self.mark("buried", [number_of(one.partition.id, one.record.offset) for one in dead])
 
     def _bury(self, unit: Unit, dead: Sequence[Dead]) -> None:
         if dead:
-            letters = [Record(b"%d" % one.record.offset) for one in dead]
+            letters = [Record(b"%d" % number_of(one.partition.id, one.record.offset)) for one in dead]
             self.journal.partitions[DEAD].append(unit, batches.encode(letters, now_ms=1))
+
+
+def number_of(partition: int, offset: int) -> int:
+    """Which record that is."""
+    return (partition & 0xFFFF) * LEVEL_SIZE + offset
+
+
+def numbers(found: Sequence[Leased]) -> list[int]:
+    """Which records were leased."""
+    return [number_of(lease.partition, lease.offset) for lease in leases(found)]
 
 
 async def live(life: QueueLife, seed: int) -> None:
@@ -82,7 +100,7 @@ async def live(life: QueueLife, seed: int) -> None:
     for _ in range(STEPS):
         match chance.randrange(10):
             case 0 | 1:
-                await life.publish_some(chance.randrange(1, 6), [b"a", b"b", None])
+                await life.publish_some(chance.randrange(1, 6), [b"a", b"b", None], chance.choice([0, 0, 1, 2]))
             case 2 | 3:
                 lease_ms = chance.choice([None, 500])
                 held += await life.lease(chance.randrange(1, 5), lease_ms=lease_ms)
@@ -105,8 +123,12 @@ async def live(life: QueueLife, seed: int) -> None:
 
 def _still(life: QueueLife, held: Sequence[Leased]) -> list[Leased]:
     """What of it is leased to us."""
-    ledger = life.queue._parts[0].ledger
-    return [one for one in held if ledger.lost(one.lease.offset, one.lease.offset + 1, one.lease.acquired) is None]
+    ledgers = {part.id: part.ledger for part in life.queue._parts}
+    return [
+        one
+        for one in held
+        if ledgers[one.lease.partition].lost(one.lease.offset, one.lease.offset + 1, one.lease.acquired) is None
+    ]
 
 
 async def verify(disk: SimStorage, marks: Sequence[object], chance: random.Random) -> Sequence[object]:
@@ -117,7 +139,7 @@ async def verify(disk: SimStorage, marks: Sequence[object], chance: random.Rando
     assert counts.leased == 0
     settled = counts.acked + counts.dead + counts.rejected + counts.expired + counts.purged + counts.trimmed
     assert counts.enqueued == counts.ready + counts.delayed + counts.dying + settled
-    assert counts.enqueued == life.partition().high_watermark
+    assert counts.enqueued == sum(life.partition(level).high_watermark for level in range(LEVELS))
 
     available = await drained(life)
     buried = await letters(life)
@@ -143,16 +165,17 @@ async def drained(life: QueueLife) -> set[int]:
     await life.look_after()
     found: set[int] = set()
     while got := await life.lease(1_000):
-        assert not found & set(offsets(got)), "leased twice"
-        assert all(one.record.value == b"%d" % one.lease.offset for one in got)
-        found |= set(offsets(got))
+        which = numbers(got)
+        assert not found & set(which), "leased twice"
+        assert [one.record.value for one in got] == [b"%d" % number for number in which]
+        found |= set(which)
         if life.config.ordered:
             await life.settle(got)
     return found
 
 
 async def letters(life: QueueLife) -> list[int]:
-    """The offsets that the dead letters are about."""
+    """Which records the dead letters are about."""
     partition = life.journal.partitions[DEAD]
     found: list[int] = []
     at = 0
