@@ -70,7 +70,7 @@ def test_attempts_are_the_limit_and_the_policy() -> None:
 
 @pytest.mark.parametrize("option", Asked.QUEUE)
 def test_options_of_queues_are_refused_for_streams(option: str) -> None:
-    value: object = {"attempts": 3, "ordered": True}.get(option, "1s")
+    value: object = {"attempts": 3, "ordered": True, "priorities": 2, "single": True}.get(option, "1s")
 
     with pytest.raises(InvalidArgument, match="is for queues"):
         Asked(**{option: value}).refuse_queue_options("orders")  # type: ignore[arg-type]  # each has its own type

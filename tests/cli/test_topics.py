@@ -85,6 +85,15 @@ class TestCreate:
         assert (config["ttl_ms"], config["ordered"], config["dead"]) == (DAY_MS, True, "jobs.dead")
         assert queue(cli, "jobs.dead")["config"]["failed_max"] is None
 
+    def test_a_queue_can_have_levels_of_priority_and_a_single_consumer(self, cli: Cli) -> None:
+        cli("create", "pages", "--queue", "--priorities", "3", "--single")
+
+        config = queue(cli, "pages")["config"]
+        assert (config["priorities"], config["single"]) == (3, True)
+        assert "was made with 3" in cli.error("alter", "pages", "--priorities", "4", code=3)["message"]
+        cli("alter", "pages", "--lease", "1h")
+        assert queue(cli, "pages")["config"]["lease_ms"] == 3_600_000
+
     def test_dead_letters_may_be_shared_or_dropped(self, cli: Cli) -> None:
         cli("create", "a", "--queue", "--dead", "morgue")
         cli("create", "b", "--queue", "--dead", "morgue")

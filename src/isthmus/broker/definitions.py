@@ -171,13 +171,13 @@ def queue_altered(catalog: Catalog, old: facts.QueueSet, asked: QueueDefinition)
     Raises:
         Unsupported, InvalidArgument: what cannot be changed.
     """
+    if asked.config.priorities != old.config.priorities:
+        had = old.config.priorities
+        raise InvalidArgument("priorities", f"queue {asked.name!r} was made with {had}; make a new one")
     check_queue(asked)
     viewed = catalog.topics[old.view_of].name if old.view_of is not None else None
     if asked.config.ordered != old.config.ordered:
         raise InvalidArgument("ordered", f"queue {asked.name!r} was made with {old.config.ordered}; make a new one")
-    if asked.config.priorities != old.config.priorities:
-        had = old.config.priorities
-        raise InvalidArgument("priorities", f"queue {asked.name!r} was made with {had}; make a new one")
     if asked.view_of != viewed:
         raise InvalidArgument("of", f"queue {asked.name!r} views {viewed!r}, which is fixed when it is made")
     if asked.lifetime != old.lifetime:
@@ -344,7 +344,7 @@ def check_queue(asked: QueueDefinition) -> None:
         raise InvalidArgument(name, "belongs to the topic that is viewed; set its retention instead")
     if not 1 <= config.priorities <= PRIORITIES_MAX:
         raise InvalidArgument("priorities", f"{config.priorities} is not in 1 to {PRIORITIES_MAX}")
-    if config.priorities > 1 and (asked.partitions != 1 or asked.view_of is not None):
+    if config.priorities > 1 and (asked.partitions not in {1, config.priorities} or asked.view_of is not None):
         raise InvalidArgument("priorities", "each level is a partition of the queue's own: no others, and no view")
     if config.failed_max is not None and config.failed_max < 1:
         raise InvalidArgument("failed_max", f"{config.failed_max} is below 1")

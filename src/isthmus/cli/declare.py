@@ -71,6 +71,8 @@ QUEUE_OPTIONS: Final = (
     click.option("--backoff-max", metavar="TIME", help="Queue: the longest such wait."),
     click.option("--ordered/--no-ordered", default=None, help="Queue: an event waits for earlier ones of its key."),
     click.option("--ttl", metavar="AGE", help="Queue: age at which an event that nobody took expires."),
+    click.option("--priorities", type=click.IntRange(1), metavar="N", help="Queue: levels of priority [default: 1]."),
+    click.option("--single/--no-single", default=None, help="Queue: one consumer at a time gets events."),
     click.option("--dead", metavar="NAME", help="Queue: where dead letters go [default: NAME.dead]; none drops them."),
 )
 
@@ -110,9 +112,11 @@ class Asked(msgspec.Struct, kw_only=True):
     backoff_max: str | None = None
     ordered: bool | None = None
     ttl: str | None = None
+    priorities: int | None = None
+    single: bool | None = None
     dead: str | None = None
 
-    QUEUE = ("lease", "attempts", "backoff_first", "backoff_max", "ordered", "ttl", "dead")
+    QUEUE = ("lease", "attempts", "backoff_first", "backoff_max", "ordered", "ttl", "priorities", "single", "dead")
 
     def topic(self, config: TopicConfig) -> TopicConfig:
         """The configuration with what was given in place of what it says."""
@@ -146,6 +150,8 @@ class Asked(msgspec.Struct, kw_only=True):
             "failed_max": self._given(self.attempts),
             "ordered": self._given(self.ordered),
             "ttl_ms": _age(self.ttl, "--ttl"),
+            "priorities": self._given(self.priorities),
+            "single": self._given(self.single),
             "dead": UNSET if self.dead is None else None if self.dead == NONE else self.dead,
         }
         return _changed(config, changes | {"backoff": _changed(config.backoff, backoff)})

@@ -204,6 +204,8 @@ def _queue_rows(queue: QueueView) -> list[tuple[str, object]]:
         ("comes again after", f"{span_text(backoff.first_ms)}, doubling up to {span_text(backoff.max_ms)}"),
         ("dead letters go to", config.dead),
         ("keeps the order of keys", config.ordered),
+        ("levels of priority", config.priorities),
+        ("one consumer at a time", config.single),
         ("expires after", span_text(config.ttl_ms)),
         *_policy_rows(queue),
     ]
