@@ -130,6 +130,24 @@ async def test_what_is_held_becomes_one_group_in_order(tmp_path: Path) -> None:
         assert [base for ((_, base, _),) in placed] == list(range(20))
 
 
+async def test_what_follows_from_what_is_held_goes_along_with_it(tmp_path: Path) -> None:
+    async with Disk(RealStorage(tmp_path)) as disk:
+        await disk.put(0, b"first")
+        before = disk.journal.groups_committed
+        followed: list[Pending[list[Placed]]] = []
+
+        assert not disk.journal.at_release(lambda: None)
+        disk.journal.hold()
+        asked = disk.journal.at_release(lambda: followed.append(disk.put(1, b"behind")))
+        pending = disk.put(1, b"before")
+        disk.journal.release()
+        bases = [base for each in (pending, *followed) for ((_, base, _),) in [await each]]
+
+        assert asked
+        assert bases == [0, 1]
+        assert disk.journal.groups_committed == before + 1
+
+
 LARGE: Final = 100 * KIB
 
 

@@ -131,6 +131,7 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inline: deque[Unit | commit.Order] = deque()
         self._held: list[Unit | commit.Order] | None = None
+        self._at_release: deque[Callable[[], None]] = deque()
         self._committing = False
         self._marked = True
         self._marker_armed = False
@@ -409,11 +410,25 @@ class Journal:
         if self._thread is not None and self._held is None:
             self._held = []
 
+    def at_release(self, callback: Callable[[], None]) -> bool:
+        """Call back before what is kept is given to the commit, so that what follows from it goes along with it.
+
+        False: nothing is kept at the moment, and nobody will be called.
+        """
+        if self._held is None:
+            return False
+        self._at_release.append(callback)
+        return True
+
     def release(self) -> None:
         """Give all that was kept to the commit."""
-        held, self._held = self._held, None
-        for job in held or ():
-            self._submit(job)
+        try:
+            while self._at_release:
+                self._at_release.popleft()()
+        finally:
+            held, self._held = self._held, None
+            for job in held or ():
+                self._submit(job)
 
     def _submit(self, job: Unit | commit.Order) -> None:
         if self._held is not None:

@@ -333,3 +333,21 @@ async def test_too_many_consumers_and_bad_arguments_are_refused(
 
     with pytest.raises(Overloaded):
         world.consume()
+
+
+async def test_what_is_granted_while_the_journal_keeps_units_is_handed_over_with_them(disk: QueueWorld) -> None:
+    await disk.fill(2)
+    one = disk.consume(1)
+    await until_got(one, 1)
+    groups = disk.journal.groups_committed
+
+    disk.journal.hold()
+    unit = disk.journal.unit()
+    disk.queue.ack(unit, [one.leased[0].lease])
+    unit.submit()
+    one.consumer.grant(1)
+    disk.journal.release()
+    await until_got(one, 2)
+
+    assert disk.journal.groups_committed == groups + 1
+    assert disk.queue.counts().acked == 1

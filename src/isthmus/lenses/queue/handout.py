@@ -209,10 +209,15 @@ class HandOut:
     # ---- serving --------------------------------------------------------------------------------------------------
 
     def serve_soon(self) -> None:
-        """Serve the line in the next turn of the loop; callers may be in the middle of a promotion."""
+        """Serve the line in the next turn of the loop; callers may be in the middle of a promotion.
+
+        While the journal keeps what is submitted it is served before that is given to the commit: so an acknowledgement
+        and the hand-over for which it has made room are written in one go.
+        """
         if len(self.line) and not self._called:
             self._called = True
-            asyncio.get_running_loop().call_soon(self._called_back)
+            if not self._journal.at_release(self._called_back):
+                asyncio.get_running_loop().call_soon(self._called_back)
 
     def _called_back(self) -> None:
         self._called = False

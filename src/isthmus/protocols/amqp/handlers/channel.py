@@ -95,7 +95,9 @@ class Channel:
         """Something was gathered: begin it at the end of the slice at the latest."""
         if not self._called:
             self._called = True
-            asyncio.get_running_loop().call_soon(self._called_back)
+            # Before the journal gives what it keeps to the commit: what the connections of a turn gather is one commit.
+            if not self.broker.journal.at_release(self._called_back):
+                asyncio.get_running_loop().call_soon(self._called_back)
 
     def _called_back(self) -> None:
         self._called = False
