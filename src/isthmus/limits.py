@@ -523,7 +523,9 @@ AMQP_BLOCKED_MS: Final = 500
 
 AMQP_RUN_RECORDS_MAX: Final = 256
 AMQP_RUN_BYTES_MAX: Final = MIB
-"""Publishes of a channel that go the same way and are gathered into one batch, and their bytes."""
+AMQP_RUNS_MAX: Final = 256
+"""Publishes of a channel that go the same way and are gathered into one batch, and their bytes; such batches at once,
+which have no more bytes together than one may have."""
 
 AMQP_BACKLOG_MAX: Final = 1_024
 AMQP_BACKLOG_BYTES_MAX: Final = 4 * MIB

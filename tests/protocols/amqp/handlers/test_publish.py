@@ -152,3 +152,66 @@ async def test_headers_decide_message_by_message() -> None:
             peer.publish("", b"1", exchange="amq.headers", headers=headers)
 
         assert (await declared(peer)).message_count == 2
+
+
+async def test_messages_for_several_queues_in_turn_are_one_batch_a_queue_and_keep_their_order() -> None:
+    async with amqp_server() as server:
+        peer = await server.connect()
+        for name in "abc":
+            await declared(peer, name)
+        await confirming(peer)
+        before = server.broker.journal.batches_appended
+
+        for number in range(90):
+            peer.publish("abc"[number % 3], b"%d" % number)
+        acks = await confirmed(peer, 90)
+
+        assert all(isinstance(each, m.BasicAck) for each in acks)
+        assert len(acks) <= 30
+        assert server.broker.journal.batches_appended - before <= 60
+        assert [await bodies(peer, name) for name in "abc"] == [list(range(at, 90, 3)) for at in range(3)]
+
+
+async def test_a_queue_that_refuses_gets_only_its_own_messages_refused() -> None:
+    async with amqp_server() as server:
+        peer = await server.connect()
+        await declared(peer, "a")
+        await declared(peer, "full", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+        peer.publish("full", b"0")
+        await declared(peer, "b")
+        await confirming(peer)
+
+        for name in ("a", "full", "a", "full", "full", "a"):
+            peer.publish(name, b"x")
+        answers = await confirmed(peer, 6)
+
+        taken: dict[int, bool] = {}
+        for answer in answers:
+            first = answer.delivery_tag if not answer.multiple else len(taken) + 1
+            for number in range(first, answer.delivery_tag + 1):
+                taken[number] = isinstance(answer, m.BasicAck)
+        assert list(taken.values()) == [True, False, True, False, False, True]
+
+
+async def test_by_an_exchange_nothing_overtakes() -> None:
+    async with amqp_server() as server:
+        peer = await server.connect()
+        await declared(peer, "q")
+        for key in ("a", "b"):
+            await peer.ask(m.QueueBind(queue="q", exchange="amq.direct", routing_key=key))
+
+        for number in range(20):
+            if number % 4 == 3:
+                peer.publish("q", b"%d" % number)
+            else:
+                peer.publish("ab"[number % 2], b"%d" % number, exchange="amq.direct")
+
+        assert await bodies(peer, "q", 20) == list(range(20))
+
+
+async def bodies(peer: AmqpPeer, name: str, count: int | None = None) -> list[int]:
+    found: list[int] = []
+    for _ in range(count if count is not None else (await declared(peer, name)).message_count):
+        peer.say(m.BasicGet(queue=name, no_ack=True))
+        found.append(int((await peer.message()).body))
+    return found

@@ -1,7 +1,8 @@
 """basic.publish: messages gathered into batches, routed, returned where nobody takes them, and confirmed.
 
-Consecutive messages that go the same way are one batch of the log. What a message means is read once for all that share
-its properties; nothing here waits for the disk.
+Consecutive messages that go the same way are one batch of the log, and so are those of a slice that go to one queue by
+the default exchange, whatever goes to other queues in between: the order within each queue is that of the channel. What
+a message means is read once for all that share its properties; nothing here waits for the disk.
 
 Spec: AMQP 0-9-1 basic.publish and basic.return, RabbitMQ "Consumer Acknowledgements and Publisher Confirms".
 """
@@ -12,7 +13,7 @@ from typing import Any
 from isthmus.broker.catalog import Exchange
 from isthmus.broker.publishing import PLAIN, Routed
 from isthmus.errors import IsthmusError, Overloaded, RecordTooLarge
-from isthmus.limits import AMQP_RUN_BYTES_MAX, AMQP_RUN_RECORDS_MAX
+from isthmus.limits import AMQP_RUN_BYTES_MAX, AMQP_RUN_RECORDS_MAX, AMQP_RUNS_MAX
 from isthmus.log.pending import Pending
 from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.channel import Run as Confirming
@@ -29,7 +30,7 @@ from isthmus.record import Record
 class Run:
     """Messages of a channel that go the same way: the batch that the next ones join."""
 
-    __slots__ = ("exchange", "key", "keys", "messages", "mixes", "name", "records", "shape", "size")
+    __slots__ = ("confirming", "exchange", "key", "keys", "messages", "mixes", "name", "records", "shape", "size")
 
     def __init__(self, name: str, exchange: Exchange | None, keys: tuple[str, ...], of: Shape, *, mixes: bool) -> None:
         self.name = name
@@ -42,7 +43,20 @@ class Run:
         self.records: list[Record] = []
         self.messages: list[Published] = []
         """Those that want to come back when nobody takes them: all or none."""
+        self.confirming: list[Confirming] = []
+        """The numbers of its messages, stretch by stretch."""
         self.size = 0
+
+    def takes(self, message: Published, of: Shape) -> bool:
+        """Whether a message may join."""
+        return (
+            self.keys[0] == message.routing_key
+            and self.name == message.exchange
+            and message.mandatory is bool(self.messages)
+            and (of is self.shape or (self.mixes and of.is_plain))
+            and len(self.records) < AMQP_RUN_RECORDS_MAX
+            and self.size < AMQP_RUN_BYTES_MAX
+        )
 
 
 class Publisher:
@@ -57,6 +71,11 @@ class Publisher:
         self._link = channel.link
         self._run: Run | None = None
         self._runs: deque[Run] = deque()
+        self._latest: dict[str, Run] = {}
+        """By queue the latest run for it alone, while there is no run that may lead to several."""
+        self._stretches: list[tuple[Run, int]] = []
+        """In the order of the channel, which run got messages and how many it had before."""
+        self._size = 0
 
     def add(self, message: Published) -> None:
         """Take one message.
@@ -73,42 +92,55 @@ class Publisher:
             raw = with_reply_to(self._channel, raw)
             of = shape(name, raw)
         run = self._run
-        if (
-            run is None
-            or run.name != name
-            or run.keys[0] != key
-            or message.mandatory is not bool(run.messages)
-            or (of is not run.shape and not (run.mixes and of.is_plain))
-            or len(run.records) >= AMQP_RUN_RECORDS_MAX
-            or run.size >= AMQP_RUN_BYTES_MAX
-        ):
-            run = self._begin(message, of)
+        if run is None or not run.takes(message, of):
+            run = self._run = self._other(message, of) or self._begin(message, of)
+            self._stretches.append((run, len(run.records)))
         run.records.append(record(of, run.key, message.body, self._now_ms(of)))
         run.size += len(message.body)
+        self._size += len(message.body)
         if message.mandatory:
             run.messages.append(message)
         self._channel.touch()
+
+    def _other(self, message: Published, of: Shape) -> Run | None:
+        """An earlier run for its queue alone that it may join without overtaking anything there."""
+        run = None if message.exchange else self._latest.get(message.routing_key)
+        return run if run is not None and run.takes(message, of) else None
 
     def _now_ms(self, of: Shape) -> int:
         return self._link.broker.clock.now_ms() if of.timed else 0
 
     def _begin(self, message: Published, of: Shape) -> Run:
-        """A run for a message that cannot join the one before it."""
-        self.flush()
-        if message.immediate:
-            raise Refused(Code.NOT_IMPLEMENTED, "immediate=true")
+        """A run for a message that can join none. What could be overtaken by it goes first."""
         name, key = message.exchange, message.routing_key
-        exchange = self._exchange(name)
-        principal = self._link.session.principal
-        if of.user_id is not None and of.user_id != self._link.user:
-            raise Refused(
-                Code.PRECONDITION_FAILED,
-                f"user_id property set to '{of.user_id}' but authenticated user was '{self._link.user or principal}'",
-            )
+        alone = not name and not of.keys
+        if not alone or not self._latest or self._size >= AMQP_RUN_BYTES_MAX or len(self._runs) >= AMQP_RUNS_MAX:
+            self.flush()
+        exchange = self._checked(message, of)
         mixes = exchange is None or (exchange.id, key) in self._link.broker.catalog.routes
-        self._run = Run(name, exchange, (key, *of.keys), of, mixes=mixes and of.is_plain)
-        self._runs.append(self._run)
-        return self._run
+        run = Run(name, exchange, (key, *of.keys), of, mixes=mixes and of.is_plain)
+        self._runs.append(run)
+        if alone:
+            self._latest[key] = run
+        return run
+
+    def _checked(self, message: Published, of: Shape) -> Exchange | None:
+        """The exchange of a message that may be published; if it may not, those before it are on their way."""
+        try:
+            if message.immediate:
+                raise Refused(Code.NOT_IMPLEMENTED, "immediate=true")
+            exchange = self._exchange(message.exchange)
+            user = self._link.user
+            if of.user_id is not None and of.user_id != user:
+                raise Refused(
+                    Code.PRECONDITION_FAILED,
+                    f"user_id property set to '{of.user_id}' but authenticated user was"
+                    f" '{user or self._link.session.principal}'",
+                )
+        except IsthmusError:
+            self.flush()
+            raise
+        return exchange
 
     def _exchange(self, name: str) -> Exchange | None:
         if not name:
@@ -126,7 +158,8 @@ class Publisher:
 
     def flush(self) -> None:
         """Route what was gathered, as far as the disk has room."""
-        self._run = None
+        self._number()
+        self._forget()
         self.stuck = False
         while self._runs:
             run = self._runs[0]
@@ -137,35 +170,51 @@ class Publisher:
                 return
             except IsthmusError as error:
                 self._runs.popleft()
-                self._refused(self._confirming(run), error)
+                self._refused(run.confirming, error)
                 continue
             self._runs.popleft()
             self._began(run, routed)
 
     def drop(self) -> None:
         """Forget what was gathered: the channel has ended because of what came before it."""
-        self._run = None
+        self._forget()
         self._runs.clear()
 
-    def _confirming(self, run: Run) -> Confirming | None:
+    def _number(self) -> None:
+        """Give what was gathered its numbers, in the order in which it came."""
         confirms = self._channel.confirms
-        return None if confirms is None else confirms.begin(len(run.records))
+        if confirms is None:
+            return
+        counts: list[tuple[Run, int]] = []
+        ends: dict[Run, int] = {}
+        for run, start in reversed(self._stretches):
+            counts.append((run, ends.get(run, len(run.records)) - start))
+            ends[run] = start
+        for run, count in reversed(counts):
+            run.confirming.append(confirms.begin(count))
+
+    def _forget(self) -> None:
+        """Nothing may join what was gathered so far."""
+        self._run = None
+        self._stretches.clear()
+        self._latest.clear()
+        self._size = 0
 
     def _began(self, run: Run, routed: Routed) -> None:
         """A batch is on its way, or nobody takes it: that is told before it is confirmed."""
-        confirming = self._confirming(run)
+        confirming = run.confirming
         if not routed.topics:
             for message in run.messages:
                 self._give_back(message)
         self._channel.began(routed.pending)
-        if confirming is not None or routed.refused:
+        if confirming or routed.refused:
             routed.pending.add_done_callback(lambda done: self._landed(confirming, routed, done))
 
     def _reply(self, message: Published) -> None:
         """A reply for whoever waits for it on a channel of this server."""
         self.flush()
         confirms = self._channel.confirms
-        confirming = None if confirms is None else confirms.begin(1)
+        confirming = [] if confirms is None else [confirms.begin(1)]
         if not self._link.shared.replies.deliver(message) and message.mandatory:
             self._give_back(message)
         self.answer(confirming, ok=True)
@@ -189,7 +238,7 @@ class Publisher:
             message.body,
         )
 
-    def _landed(self, confirming: Confirming | None, routed: Routed, done: Pending[Any]) -> None:
+    def _landed(self, confirming: list[Confirming], routed: Routed, done: Pending[Any]) -> None:
         """A batch is durable, or is not."""
         error = done.error
         for refusal in routed.refused:
@@ -201,20 +250,21 @@ class Publisher:
             return
         self.answer(confirming, ok=not routed.refused)
 
-    def _refused(self, confirming: Confirming | None, error: Exception) -> None:
+    def _refused(self, confirming: list[Confirming], error: Exception) -> None:
         """A batch was not taken: who waits for confirms is told so, others lose their channel."""
-        if confirming is not None:
+        if confirming:
             self.answer(confirming, ok=False)
         else:
             wrong = error if isinstance(error, IsthmusError) else IsthmusError(str(error))
             self._channel.fail(refused(wrong), m.BasicPublish())
 
-    def answer(self, confirming: Confirming | None, *, ok: bool) -> None:
+    def answer(self, confirming: list[Confirming], *, ok: bool) -> None:
         """This is what became of a batch; tell what can be told."""
         confirms = self._channel.confirms
-        if confirming is None or confirms is None or self._channel.closing:
+        if not confirming or confirms is None or self._channel.closing:
             return
-        confirming.ok = ok
+        for each in confirming:
+            each.ok = ok
         number = self._channel.number
-        for each in confirms.ready():
-            self._link.send(settled_frame(number, each.number, multiple=each.multiple, taken=each.ok))
+        for told in confirms.ready():
+            self._link.send(settled_frame(number, told.number, multiple=told.multiple, taken=told.ok))
