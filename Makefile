@@ -23,7 +23,7 @@ help:
 	@echo 'make demo    a month of real flights through Isthmus, on this machine, with a checked report'
 	@echo 'make test    the whole test suite'
 	@echo 'make check   format, lint, types, layers, tidiness'
-	@echo 'make crash   100,000 crash states, 500 kills and 50 of a server instead of 20,000, 52 and 3'
+	@echo 'make crash   100,000 crash states, 500 kills and 50 of a server for each protocol instead of 20,000, 52 and 3'
 	@echo 'make fuzz    bad input, for longer'
 	@echo 'make clients real clients of every language, against Isthmus and a real Apache Kafka or RabbitMQ'
 	@echo 'make bench   figures, with the durability beside each'

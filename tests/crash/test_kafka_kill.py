@@ -8,17 +8,15 @@ ISTHMUS_KILL_SEED repeats the moments of a run.
 
 import os
 import random
-import subprocess
 import time
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from isthmus.limits import SEGMENT_BYTES_MIN
 from support.kafka_history import History, Name
 from support.kafka_load import PATIENCE_S, Load, Reader, make_topics
-from support.serve_process import addresses, free_ports, start_serving
+from support.server_life import Life
 
 LIVES: Final = 10
 """Kills of one directory."""
@@ -27,45 +25,8 @@ CYCLES: Final = max(3, int(os.environ.get("ISTHMUS_KILL_CYCLES", "30")) // 10)
 SEED: Final = os.environ.get("ISTHMUS_KILL_SEED") or str(random.SystemRandom().randrange(1 << 32))
 DELAY_MS: Final = 600
 OPENING_MS: Final = 700
-SMALL: Final = {"ISTHMUS_SEGMENT_BYTES": str(SEGMENT_BYTES_MIN)}
 
 HERE: Final = ("fsync", 0)
-
-
-class Life:
-    """A server on a directory, at a port that stays the same."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        (self._port,) = free_ports(1)
-        self._process: subprocess.Popen[str] | None = None
-
-    @property
-    def bootstrap(self) -> str:
-        return f"127.0.0.1:{self._port}"
-
-    def begin(self, *, ready: bool) -> None:
-        """Start it, and wait until it serves if that is wanted."""
-        process = start_serving(self._directory, {"kafka": self._port}, ["--quiet"], SMALL)
-        self._process = process
-        if ready:
-            assert dict(addresses(process.stdout, 1)), f"it ended with {process.wait()}"
-
-    def kill(self) -> None:
-        """End it by SIGKILL, which it must not have forestalled."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.communicate()
-        assert self._process.returncode == -9, f"it ended by itself with {self._process.returncode}"
-        self._process = None
-
-    def end(self) -> int:
-        """Stop it in order; returns its exit code, 0 when there is none."""
-        if self._process is None:
-            return 0
-        self._process.terminate()
-        self._process.communicate(timeout=PATIENCE_S)
-        return self._process.returncode
 
 
 def until_told_more(history: History) -> None:
@@ -88,10 +49,10 @@ def judge(history: History, reader: Reader) -> None:
 @pytest.mark.parametrize("number", range(-(-CYCLES // LIVES)))
 def test_what_clients_were_told_stays_true(number: int, tmp_path: Path) -> None:
     print(f"ISTHMUS_KILL_SEED={SEED}, history {number}")  # noqa: T201 - pytest shows it of what failed
-    rng, history, life = random.Random(f"{SEED} {number}"), History(), Life(tmp_path / "data")
+    rng, history, life = random.Random(f"{SEED} {number}"), History(), Life(tmp_path / "data", "kafka")
     life.begin(ready=True)
-    make_topics(life.bootstrap)
-    load, reader = Load(life.bootstrap, history), Reader(life.bootstrap, history)
+    make_topics(life.address)
+    load, reader = Load(life.address, history), Reader(life.address, history)
     try:
         load.start()
         for _ in range(min(LIVES, CYCLES)):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Final
 
 STOP_SECONDS: Final = 30
+PROGRAM: Final = ("-m", "isthmus.cli.main")
 
 FIXED_PORTS: Final = range(20_000, 32_000)
 """Below those that systems give to clients: one that asks for a closed port there could be connected to itself."""
@@ -42,10 +43,18 @@ def start_serving(
     ports: Mapping[str, int],
     arguments: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
+    *,
+    program: Sequence[str] = PROGRAM,
 ) -> "subprocess.Popen[str]":
-    """Start the process; `addresses` of its output waits until it serves. `settings` are variables for it."""
+    """Start the process; `addresses` of its output waits until it serves.
+
+    Args:
+        directory, ports, arguments: see `serve_process`.
+        settings: variables for it.
+        program: what Python runs.
+    """
     listeners = [word for name, port in ports.items() for word in (f"--{name}", str(port))]
-    command = [sys.executable, "-m", "isthmus.cli.main", "serve", str(directory), *listeners, *arguments]
+    command = [sys.executable, *program, "serve", str(directory), *listeners, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | dict(settings or {}))
 
 
