@@ -25,9 +25,8 @@ SLOW_S: Final = 0.02
 
 def confirms_before_it_has_written() -> None:
     def began(self: Publisher, run: Run, routed: Routed) -> None:
-        confirming = self._confirming(run)
         self._channel.began(routed.pending)
-        self.answer(confirming, ok=True)
+        self.answer(run.confirming, ok=True)
 
     write = Writer._write
 
