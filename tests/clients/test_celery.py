@@ -3,13 +3,15 @@
 The tasks and who calls them stand in python/celery_app.py and python/celery_tour.py.
 """
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +20,7 @@ import pytest
 
 from support.amqp_brokers import AmqpBroker
 from support.client_programs import PROGRAMS, tour
+from support.serve_process import free_ports
 
 FOLDER: Final = PROGRAMS / "python"
 SECONDS: Final = 30
@@ -53,21 +56,10 @@ class Celery:
         return {**os.environ, **self._variables, **more}
 
     @contextmanager
-    def worker(self, name: str, *arguments: str, **more: str) -> Generator["subprocess.Popen[str]"]:
+    def worker(self, name: str, *arguments: str, **more: str) -> Generator["subprocess.Popen[bytes]"]:
         """A worker from when it answers until the end of the block; `more` are variables."""
-        log = self.folder / f"{name}.log"
         say = ("--loglevel", "INFO", "--hostname", f"{name}@{self.name}")
-        command = [sys.executable, "-m", "celery", "-A", "celery_app", "worker", *say, *arguments]
-        with log.open("w") as out:
-            process = subprocess.Popen(
-                command,
-                cwd=FOLDER,
-                env=self.environment(more),
-                stdout=out,
-                stderr=out,
-                text=True,
-                start_new_session=True,
-            )
+        process, log = self._start(name, ["worker", *say, *arguments], more)
         try:
             until(lambda: " ready." in log.read_text(), process, log)
             yield process
@@ -80,6 +72,31 @@ class Celery:
                 process.wait()
                 raise
 
+    @contextmanager
+    def flower(self, broker: AmqpBroker) -> Generator[str]:
+        """Flower, from when it answers until the end of the block; gives its address."""
+        (port,) = free_ports(1)
+        say = ("--address=127.0.0.1", f"--port={port}", f"--broker-api={broker.api_url}", "--logging=info")
+        process, log = self._start("flower", ["flower", *say], {"FLOWER_UNAUTHENTICATED_API": "true"})
+        try:
+            until(lambda: "Connected to amqp" in log.read_text(), process, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(SECONDS)
+
+    def _start(
+        self, name: str, words: Sequence[str], more: Mapping[str, str]
+    ) -> tuple["subprocess.Popen[bytes]", Path]:
+        """One of Celery's commands, and the file with what it says."""
+        log = self.folder / f"{name}.log"
+        command = [sys.executable, "-m", "celery", "-A", "celery_app", *words]
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                command, cwd=FOLDER, env=self.environment(more), stdout=out, stderr=out, start_new_session=True
+            )
+        return process, log
+
     def tour(self, *chapters: str, **more: str) -> dict[str, Any]:
         """Run these chapters of the tour; what each found."""
         return tour([sys.executable, str(FOLDER / "celery_tour.py"), *chapters], self.environment(more))
@@ -90,7 +107,7 @@ class Celery:
         return path.read_text().splitlines() if path.exists() else []
 
 
-def until(condition: Callable[[], object], process: "subprocess.Popen[str]", log: Path) -> None:
+def until(condition: Callable[[], object], process: "subprocess.Popen[bytes]", log: Path) -> None:
     """Wait for something that a living process does."""
     end = time.monotonic() + SECONDS
     while not condition():
@@ -140,3 +157,27 @@ def test_the_task_of_a_killed_worker_runs_again_elsewhere(celery: Celery) -> Non
             assert celery.tour("called") == {"called": 5}
 
     assert celery.lines("mark") == [f"one@{celery.name} False", f"two@{celery.name} True"]
+
+
+def test_flower_shows_the_worker_and_how_many_tasks_it_has(celery: Celery, amqp_broker: AmqpBroker) -> None:
+    pytest.importorskip("flower")
+    with celery.worker("one", "--concurrency", "1") as worker, celery.flower(amqp_broker) as flower:
+        celery.tour("marked", "marked", "marked")
+        try:
+            until(lambda: celery.lines("mark"), worker, celery.folder / "one.log")
+            until(lambda: (celery.name, 3) in lengths(flower), worker, celery.folder / "flower.log")
+            workers = asked(f"{flower}/api/workers?refresh=1")
+        finally:
+            (celery.folder / "mark.go").touch()
+
+    assert list(workers) == [f"one@{celery.name}"]
+
+
+def lengths(flower: str) -> list[tuple[str, int | None]]:
+    """Queues with how many tasks are in them, running or waiting."""
+    return [(row["name"], row.get("messages")) for row in asked(f"{flower}/api/queues/length")["active_queues"]]
+
+
+def asked(url: str) -> Any:  # noqa: ANN401 - JSON
+    with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - our own server
+        return json.load(answer)

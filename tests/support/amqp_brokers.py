@@ -12,10 +12,11 @@ from support.serve_process import serve_process
 
 
 class AmqpBroker(NamedTuple):
-    """Which broker it is, and its address with user and virtual host."""
+    """Which broker it is, its address with user and virtual host, and that of its management API."""
 
     name: str
     url: str
+    api_url: str
 
     @property
     def is_old(self) -> bool:
@@ -27,11 +28,12 @@ class AmqpBroker(NamedTuple):
 def amqp_broker(name: str, directory: Path) -> Generator[AmqpBroker]:
     """A broker for the time of the block, "isthmus" or "rabbitmq"; a skip where that is not installed."""
     if name == "isthmus":
-        with serve_process(directory / "data", amqp=0) as addresses:
-            yield AmqpBroker(name, f"amqp://guest:guest@{addresses['amqp']}/%2F")
+        with serve_process(directory / "data", amqp=0, web=0) as addresses:
+            api = f"http://guest:guest@{addresses['web']}/api/"
+            yield AmqpBroker(name, f"amqp://guest:guest@{addresses['amqp']}/%2F", api)
         return
     why = rabbitmq.unusable()
     if why is not None:
         pytest.skip(f"{why}: `apt install rabbitmq-server`")
-    with rabbitmq.rabbitmq(directory, api=False) as node:
-        yield AmqpBroker(name, f"{node.url}%2F")
+    with rabbitmq.rabbitmq(directory) as node:
+        yield AmqpBroker(name, f"{node.url}%2F", f"http://guest:guest@127.0.0.1:{node.api_port}/api/")
