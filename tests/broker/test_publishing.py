@@ -1,8 +1,10 @@
 """Records on their way into batches: checked, marked, spread, cut and encoded once."""
 
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from isthmus.broker import publishing
@@ -14,12 +16,14 @@ from isthmus.errors import (
     InvalidTimestamp,
     KeyRequired,
     RecordTooLarge,
+    UnitTooLarge,
     UnknownPartition,
     UnsupportedCompression,
 )
 from isthmus.log import batch as batches
 from isthmus.log.dedup import digest
 from isthmus.log.headers import encode_headers, header_value
+from isthmus.log.partition import Partition
 from isthmus.record import NO_HEADERS, Record, StoredRecord
 from support.brokers import records, world
 
@@ -344,3 +348,74 @@ class TestFanOut:
 
 def test_no_headers_is_what_a_record_has_that_was_given_none() -> None:
     assert Record(b"").headers is NO_HEADERS
+
+
+class Ways(NamedTuple):
+    """A topic that a fan-out leads to, as it is drawn: how it spreads, and what it refuses."""
+
+    partitions: int
+    compact: bool
+    record_bytes_max: int
+
+
+WAYS: Final = st.builds(Ways, st.integers(1, 3), st.booleans(), st.sampled_from([40, 1_000]))
+GIVEN: Final = st.lists(
+    st.builds(Record, st.binary(max_size=60), key=st.none() | st.sampled_from([b"a", b"b", b"c"])),
+    min_size=1,
+    max_size=5,
+)
+
+
+class TestAnyFanOut:
+    @given(ways=st.lists(WAYS, min_size=1, max_size=8), given_records=GIVEN)
+    @settings(max_examples=60)
+    async def test_each_topic_decides_for_itself_and_what_is_equal_is_stored_once(
+        self, ways: list[Ways], given_records: list[Record]
+    ) -> None:
+        async with world() as w:
+            topics = [
+                await w.topic(f"t{at}", way.partitions, compact=way.compact, record_bytes_max=way.record_bytes_max)
+                for at, way in enumerate(ways)
+            ]
+            largest = max(len(each.value or b"") + len(each.key or b"") + len(each.headers) for each in given_records)
+            keyless = any(each.key is None for each in given_records)
+            unit = w.broker.journal.unit()
+
+            rows, refused = fan_out(unit, Publish(given_records, NOW_MS), topics, 0)
+            if rows:
+                await unit.submit()
+
+            fit = [
+                at for at, way in enumerate(ways) if largest <= way.record_bytes_max and not (way.compact and keyless)
+            ]
+            assert [each.topic.name for each in refused] == [f"t{at}" for at in range(len(ways)) if at not in fit]
+            for at, topic in enumerate(topics):
+                stored = [value for place in topic.partitions for value in await values(place)]
+                assert sorted(stored) == (sorted(each.value or b"" for each in given_records) if at in fit else [])
+            shared = {len(topics[at].partitions) for at in fit if not ways[at].compact}
+            own = [at for at in fit if ways[at].compact]
+            assert len(unit.entries) <= sum(shared) + sum(len(topics[at].partitions) for at in own)
+            assert {row.topic.name for row in rows} == {f"t{at}" for at in fit}
+
+    async def test_four_thousand_and_ninety_six_places_share_a_body_and_the_next_has_another(self) -> None:
+        async with world() as w:
+            places = [await w.topic(f"t{number}", 1_024) for number in range(4)] + [await w.topic("one more")]
+            unit = w.broker.journal.unit()
+            publish = Publish([Record(b"x")], NOW_MS)
+            shares = [
+                share for topic in places for at in range(len(topic.partitions)) for share in publish.shares(topic, at)
+            ]
+
+            unit.records([share.partition for share in shares[:-1]], shares[0].batch)
+            with pytest.raises(UnitTooLarge):
+                unit.records([share.partition for share in shares], shares[0].batch)
+
+            assert len(await unit.submit()) == 4_096
+
+
+async def values(place: Partition) -> list[bytes]:
+    return [
+        record.value or b""
+        for batch in (await place.read(0, 1 << 20) if place.high_watermark else [])
+        for record in batches.decode(batch.data)
+    ]

@@ -104,6 +104,19 @@ async def one_old_record_of_a_queue(world: BrokerWorld) -> None:
     await world.close()
 
 
+async def fan_outs(world: BrokerWorld) -> None:
+    await world.begin()
+    await world.bind()
+    await world.fan_out(3, size=300)
+    await world.fan_out()
+    await world.checkpoint()
+    await world.fan_out(2, size=900)
+    await world.kill()
+    await world.open()
+    await world.fan_out(2)
+    await world.close()
+
+
 def walk(seed: int) -> Scenario:
     """A random life."""
 
@@ -148,6 +161,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         topics_made_and_removed,
         consumed_and_removed,
         one_old_record_of_a_queue,
+        fan_outs,
     )
 }
 """By name, for test ids."""

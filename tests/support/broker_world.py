@@ -7,7 +7,8 @@ it may happen, afterwards that it has.
     I1: what was acknowledged as published is to be had, or settled.   I2: nothing is there that nobody sent.
     I4: what was acknowledged never comes back.                        I5: enqueued = ready + leased + ... + settled.
     I6: counts of hand-overs never go back while the machine lives.    I7: a dead letter moves, outputs come with the
-    positions of what they were made from, whole or not at all.        I8: opening again changes nothing.
+    positions of what they were made from, and a fan-out to all of its topics, whole or not at all.
+    I8: opening again changes nothing.
 """
 
 import itertools
@@ -20,7 +21,15 @@ from isthmus.broker.broker import Broker, BrokerOptions
 from isthmus.broker.member import Member
 from isthmus.broker.publishing import PLAIN
 from isthmus.clock import ManualClock
-from isthmus.definition import DEFAULT_NAMESPACE, QueueConfig, QueueDefinition, TopicDefinition
+from isthmus.definition import (
+    DEFAULT_NAMESPACE,
+    Binding,
+    ExchangeDefinition,
+    QueueConfig,
+    QueueDefinition,
+    TopicConfig,
+    TopicDefinition,
+)
 from isthmus.errors import StorageError
 from isthmus.log import batch as batches
 from isthmus.log import checkpoint
@@ -35,6 +44,9 @@ RESULTS: Final = "results"
 WORK: Final = "work"
 DEAD: Final = "dead"
 GROUP: Final = "billing"
+EXCHANGE: Final = "everyone"
+BRANCHES: Final = ("left", "right", "upper")
+"""Topics that an exchange leads to, one of them compacted, which has an entry of its own."""
 FAILED_MAX: Final = 2
 MANY_BYTES: Final = 1 << 20
 
@@ -42,7 +54,8 @@ MANY_BYTES: Final = 1 << 20
 class Said(NamedTuple):
     """What may happen from here on, or has been promised, about which records or topics.
 
-    First `sending`, `acking`, `handling`, `making`, `removing`; then `sent`, `acked`, `handled`, `made`, `removed`.
+    First `sending`, `acking`, `handling`, `making`, `removing`; then `sent`, `fanned`, `acked`, `handled`, `made`,
+    `removed`.
     """
 
     what: str
@@ -117,6 +130,26 @@ class BrokerWorld:
         records = [Record(value.ljust(size).encode(), key=value.encode()) for value in values]
         await self.broker.publish(self.session, topic, records)
         self.say("sent", values)
+
+    async def bind(self) -> None:
+        """An exchange that leads to all branches."""
+        await self.broker.create_exchange(self.session, ExchangeDefinition(name=EXCHANGE, kind="fanout"))
+        for name in BRANCHES:
+            config = TopicConfig(compact=name == BRANCHES[-1])
+            await self.broker.create_topic(self.session, TopicDefinition(name=name, config=config))
+            await self.broker.bind(self.session, Binding(exchange=EXCHANGE, topic=name))
+        self.say("made", BRANCHES)
+
+    async def fan_out(self, count: int = 1, size: int = 60) -> None:
+        """New records for all that the exchange leads to."""
+        values = [f"all-{next(self._numbers)}" for _ in range(count)]
+        self.say("sending", values)
+        records = [Record(value.ljust(size).encode(), key=value.encode()) for value in values]
+        exchange = self.broker.catalog.exchange(DEFAULT_NAMESPACE, EXCHANGE)
+        routed = self.broker.route(self.session, exchange, ["any"], records)
+        await routed.pending
+        assert not routed.refused
+        self.say("fanned", values)
 
     async def lease(self, count: int = 10) -> list[Leased]:
         """Take records from the queue."""
@@ -266,6 +299,7 @@ async def _verify(disk: SimStorage, marks: Sequence[object], *, killed: bool) ->
     await world.open()
     assert await look(world.broker) == first, "I8: opening again changed something"
     _check_topics(first, said)
+    _check_branches(first, said)
     _check_group(first, said)
     if WORK in first.topics:
         await _check_queue(world, marks, said, killed=killed)
@@ -285,6 +319,13 @@ def _check_topics(found: Found, said: dict[str, set[str]]) -> None:
         if name != WORK:
             sent = {value for value in said.get("sent", set()) if value.startswith(f"{name}-")}
             assert sent <= set(values), f"I1: {sent - set(values)} gone from {name}"
+
+
+def _check_branches(found: Found, said: dict[str, set[str]]) -> None:
+    branches = [set(found.topics[name]) for name in BRANCHES if name in found.topics]
+    for values in branches:
+        assert said.get("fanned", set()) <= values, f"I1: {said['fanned'] - values} gone from a branch"
+        assert values == branches[0], "I7: a fan-out came to some of its topics only"
 
 
 def _check_group(found: Found, said: dict[str, set[str]]) -> None:
