@@ -103,7 +103,10 @@ class GroupView(Struct, frozen=True, kw_only=True):
 
 
 class PeekedRecord(Struct, frozen=True, kw_only=True):
-    """A record of a queue, looked at without taking it: `state` is ready, leased, delayed or waiting (not admitted)."""
+    """A record of a queue, looked at without taking it: `state` is ready, leased, delayed or waiting (not admitted).
+
+    `priority` is its level in a queue that has several, those of the highest come first; None in others.
+    """
 
     topic: str
     partition: int
@@ -112,6 +115,7 @@ class PeekedRecord(Struct, frozen=True, kw_only=True):
     acquired: int
     failed: int
     due_ms: int | None
+    priority: int | None = None
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.engines.base import Attributes
+from isthmus.engines.connect import open_engine
+from isthmus.record import Record
 from support.cli import Cli
 from support.consumers import acknowledge
 
@@ -36,6 +39,31 @@ def test_people_see_a_table(cli: Cli) -> None:
 
     assert heading.startswith("EVENT")
     assert first.split() == ["jobs/0/0", "ready", "0", "0", "k", "-", '{"job":', "1}"]
+
+
+async def published(directory: Path) -> None:
+    """An event of each of two levels, and one that is due in an hour."""
+    engine = await open_engine(str(directory))
+    for value, attributes in (
+        (b"low", Attributes()),
+        (b"high", Attributes(priority=2)),
+        (b"later", Attributes(priority=1, due_ms=engine.clock.now_ms() + 3_600_000)),
+    ):
+        await engine.publish("calls", [Record(value)], attributes)
+    await engine.close()
+
+
+def test_peek_shows_levels_of_priority_the_highest_first_and_what_is_not_due_yet(cli: Cli) -> None:
+    cli("create", "calls", "--queue", "--priorities", "3")
+    asyncio.run(published(cli.directory))
+
+    rows = cli.lines("queue", "peek", "calls")
+    heading, *_ = cli.text("queue", "peek", "calls").splitlines()
+
+    assert [(row["priority"], row["state"]) for row in rows] == [(2, "ready"), (1, "delayed"), (0, "ready")]
+    assert rows[1]["due_ms"] is not None
+    assert "PRIORITY" in heading
+    assert [row["priority"] for row in cli.lines("queue", "peek", "jobs", "-n", "1")] == [None]
 
 
 def test_purge_empties_the_queue_when_somebody_says_yes(cli: Cli) -> None:

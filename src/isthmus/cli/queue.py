@@ -30,8 +30,9 @@ def queue() -> None:
 def peek(settings: Settings, name: str, count: int) -> None:
     """The next events of a queue in their order, without taking them.
 
-    State is ready, leased, delayed, or waiting (behind the window that is looked at for handing out). --json gives
-    one line for each event: a record as `tail` gives it, and state, acquired, failed, due_ms.
+    State is ready, leased, delayed, or waiting (behind the window that is looked at for handing out); in a queue with
+    levels of priority the highest comes first. --json gives one line for each event: a record as `tail` gives it, and
+    state, acquired, failed, due_ms, and priority (null in a queue without levels).
 
     Example:
       isthmus --dir ./data queue peek invoices -n 5
@@ -47,13 +48,16 @@ def peek(settings: Settings, name: str, count: int) -> None:
         _, partition, offset, key, kind, value = record_cells(each.partition, each.record)
         state = each.state if each.due_ms is None else f"{each.state} until {time_text(each.due_ms)}"
         place = f"{each.topic}/{partition}/{offset}"
-        rows.append((place, state, each.acquired, each.failed, key, kind, shortened(value)))
-    out.table(("event", "state", ">handed out", ">failed", "key", "type", "value"), rows)
+        level = () if each.priority is None else (each.priority,)
+        rows.append((place, *level, state, each.acquired, each.failed, key, kind, shortened(value)))
+    levels = () if not found or found[0].priority is None else (">priority",)
+    out.table(("event", *levels, "state", ">handed out", ">failed", "key", "type", "value"), rows)
 
 
 def peeked_row(peeked: PeekedRecord) -> dict[str, Any]:
     """A peeked record for machines."""
     state = {"state": peeked.state, "acquired": peeked.acquired, "failed": peeked.failed, "due_ms": peeked.due_ms}
+    state["priority"] = peeked.priority
     return record_row(peeked.topic, peeked.partition, peeked.record) | state
 
 

@@ -364,21 +364,25 @@ class Queue:
                 self._holders.hold(self.id, session_id)
 
     async def peek(self, count: int) -> list[PeekedRecord]:
-        """The first `count` unsettled records of each partition in turn, in order, without taking them."""
+        """The first `count` unsettled records of each partition in turn, in order, without taking them; those of the
+        highest level of priority first.
+        """
         self.recovered()
         found: list[PeekedRecord] = []
         for part in self._parts:
+            index = part.source.partition.index
             async for record in part.unsettled(count - len(found)):
                 state, acquired, failed, due_ms = part.describe(record)
                 found.append(
                     PeekedRecord(
                         topic=part.source.topic,
-                        partition=part.source.partition.index,
+                        partition=index,
                         record=record,
                         state=state,
                         acquired=acquired,
                         failed=failed,
                         due_ms=due_ms,
+                        priority=index if self.config.priorities > 1 else None,
                     )
                 )
         return found
