@@ -27,6 +27,7 @@ SUBJECTS: Final = {
     "opening": "opening a store",
     "ledger": "memory of queues",
     "growth": "cost per event as the store grows",
+    "routing": "where an exchange leads",
     "importing": "what `import isthmus` costs",
     "memory": "publishing unread events within a budget",
     "peers": "others, in the same run",
