@@ -118,9 +118,16 @@ ROOMS: Final = (
     Room("protocols.amqp.connection", f"{LEAF} {{own}}.table {{own}}.methods {{own}}.properties {{own}}.codec"),
     Room("protocols.*.codec", f"{LEAF} {BATCH} {{own}}.schema {{own}}.methods"),
     Room("protocols.*.connection", f"{LEAF} {BATCH} protocols.http.* {{own}}.codec {{own}}.schema {{own}}.methods"),
+    Room("protocols.sqs.shapes", LEAF),
     Room(
-        "protocols.sqs.handlers protocols.kinesis.handlers",
-        f"{LEAF} {BATCH} broker.* protocols.http.* protocols.aws.* {{own}}.*",
+        "protocols.sqs.handlers.*",
+        f"{LEAF} {BATCH} {DOOR} broker.* lenses.* log.facts log.pending"
+        " protocols.http.* protocols.aws.* protocols.sqs.*",
+    ),
+    Room(
+        "protocols.sqs.errors protocols.sqs.receipt protocols.sqs.digests protocols.sqs.attributes"
+        " protocols.sqs.messages",
+        f"{LEAF} {BATCH} protocols.aws.errors {{own}}.*",
     ),
     Room(
         "protocols.*.handlers protocols.*.handlers.*",
@@ -392,7 +399,7 @@ def test_a_climbing_import_is_named_with_file_and_line(path: str, source: str, l
         ("engines/embedded.py", "from isthmus.broker.broker import Broker"),
         ("client/app.py", "from isthmus.engines.connect import connect"),
         ("protocols/kafka/handlers/fetch.py", "from isthmus.protocols.kafka.codec import Fetch"),
-        ("protocols/sqs/handlers.py", "from isthmus.protocols.aws.sigv4 import check"),
+        ("protocols/sqs/handlers/service.py", "from isthmus.protocols.aws.sigv4 import check"),
         ("cli/log.py", "from isthmus.log.journal import Journal"),
         ("demo/app.py", "from isthmus import App, Stream"),
     ],

@@ -74,7 +74,12 @@ OWN_TIME: Final = {
 OS_ALLOWED: Final = frozenset("PathLike cpu_count environ fspath getpid register_at_fork strerror urandom".split())
 """What the core may use of `os`: nothing that touches a file."""
 
-STANDARD_NAMES: Final = {"INVALID_SESSION_TIMEOUT": "how Kafka calls an error"}
+STANDARD_NAMES: Final = {
+    "INVALID_SESSION_TIMEOUT": "how Kafka calls an error",
+    **dict.fromkeys(
+        ("delay_seconds", "visibility_timeout", "wait_time_seconds"), "how SQS calls members of its inputs"
+    ),
+}
 """Names that are somebody else's."""
 
 FILE_MODULES: Final = frozenset("fcntl fileinput glob io mmap shutil sqlite3 tempfile zipfile".split())

@@ -609,6 +609,9 @@ HTTP_HEAD_BYTES_MAX: Final = 32 * KIB
 HTTP_HEADERS_MAX: Final = 100
 """Bytes of a request's address and of its whole head, and how many headers it may have."""
 
+AWS_BODY_BYTES_MAX: Final = 16 * MIB
+"""The body of a request to an AWS door: ten messages, or five hundred records, as base64 in JSON."""
+
 HTTP_BODY_BYTES_MAX: Final = 1 * MIB
 """Bytes of a request's body, where a service says nothing else."""
 

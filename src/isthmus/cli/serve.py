@@ -26,7 +26,7 @@ ADDRESS: Final = "[HOST:]PORT"
 @click.option("--kafka", metavar=ADDRESS, help="Kafka's protocol. [9092]")
 @click.option("--amqp", metavar=ADDRESS, help="RabbitMQ's protocol, AMQP 0-9-1. [5672]")
 @click.option("--web", metavar=ADDRESS, help="Health and metrics. [8321]")
-@click.option("--sqs", metavar=ADDRESS, help="Comes in a later version.")
+@click.option("--sqs", metavar=ADDRESS, help="Amazon SQS's protocol. [9324]")
 @click.option("--kinesis", metavar=ADDRESS, help="Comes in a later version.")
 @click.option("--advertise", metavar="HOST:PORT", help="Where Kafka clients are told to come back to.")
 @click.option("--tls-cert", metavar="FILE", help="Certificate of the server, with its chain.")

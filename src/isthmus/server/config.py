@@ -27,10 +27,10 @@ from isthmus.limits import (
 LOOPBACK: Final = "127.0.0.1"
 DIRECTORY: Final = "./isthmus-data"
 
-PORTS: Final = {"native": 8320, "kafka": 9092, "amqp": 5672, "web": 8321}
+PORTS: Final = {"native": 8320, "kafka": 9092, "amqp": 5672, "sqs": 9324, "web": 8321}
 """The protocols that can be listened for, and where they are by default."""
 
-LATER: Final = ("sqs", "kinesis")
+LATER: Final = ("kinesis",)
 """Protocols that are refused by name."""
 
 VARIABLE: Final = "ISTHMUS_"

@@ -76,10 +76,17 @@ def _web(host: Host) -> Service:
     return WebService(host.broker, __version__, lambda: figures(host.driver, host.lag)).open
 
 
+def _sqs(host: Host) -> Service:
+    from isthmus.protocols.sqs.handlers.service import SqsService
+
+    return SqsService(host.broker).open
+
+
 PROTOCOLS: Final[dict[str, Protocol]] = {
     "native": Protocol(_native, binary=True),
     "kafka": Protocol(_kafka, binary=True),
     "amqp": Protocol(_amqp, binary=True),
+    "sqs": Protocol(_sqs, binary=False),
     "web": Protocol(_web, binary=False),
 }
 """By the name of the listener."""

@@ -13,9 +13,9 @@ from isthmus.limits import METRICS_RUNNING_MAX, WEB_BODY_BYTES_MAX
 from isthmus.protocols.door import Door, Line
 from isthmus.protocols.http.connection import Connection
 from isthmus.protocols.http.door import HttpDoor
+from isthmus.protocols.http.guard import stray
 from isthmus.protocols.http.messages import Headers, Request, Response, plain
 from isthmus.web.exposition import CONTENT_TYPE
-from isthmus.web.guard import stray
 from isthmus.web.health import troubles
 from isthmus.web.login import CHALLENGE, Login
 from isthmus.web.metrics import ServerFigures, collect

@@ -498,6 +498,10 @@ class Ledger:
         """A range has outlived its time and is still there: `lapsed` names it from `now_ms` (wall clock) on."""
         self._expiries.add(now_ms, start, end)
 
+    def open(self, start: int, end: int) -> list[Range]:
+        """What of a range is not settled nor on its way to something else, whoever holds it."""
+        return [piece for first, last, _ in self.unsettled(start, end) for piece in self._unclaimed(first, last)]
+
     def lapsed(self, now_ms: int) -> list[Range]:
         """What has outlived its time at `now_ms` (wall clock) and is not leased; named again until it is settled."""
         self._remember_age(now_ms)

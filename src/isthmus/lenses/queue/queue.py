@@ -623,14 +623,40 @@ class Queue:
             if not piece.is_there():
                 raise LeaseLost(self.name, piece.part.source.partition.index, piece.start)
 
-    def purge(self, unit: Unit, *, principal: int = 0) -> int:
-        """Settle all that is neither leased nor dying with the unit; returns how many offsets that is now."""
+    def discard(
+        self, unit: Unit, offsets: Sequence[tuple[int, int]], *, consumer: str = "", principal: int = 0
+    ) -> None:
+        """Settle (partition id, offset) rows as acknowledged whoever holds them; what is settled is passed over."""
         self.recovered()
-        loose = {part.id: part.ledger.loose() for part in self._parts}
+        rows = [(self._by_id[partition], offset) for partition, offset in offsets if partition in self._by_id]
+
+        def reserve() -> None:
+            going: dict[Part, list[Range]] = {}
+            for part, offset in rows:
+                if found := part.ledger.open(offset, offset + 1):
+                    going.setdefault(part, []).extend(found)
+            for part, ranges in going.items():
+                change = part.ledger.settle(ranges, "acked")
+                level = part.source.partition.level
+                self._hand_out.write(unit, part, change, level, who=consumer, principal=principal)
+
+        unit.step(None, reserve)
+
+    def purge(self, unit: Unit, *, principal: int = 0, held: bool = False) -> int:
+        """Settle all that is neither leased nor dying with the unit; returns how many offsets that is now.
+
+        With `held` also what is leased, whose holders find that it is gone.
+        """
+        self.recovered()
+
+        def ranges_of(part: Part) -> list[Range]:
+            return part.ledger.open(part.ledger.floor, part.ledger.end) if held else part.ledger.loose()
+
+        loose = {part.id: ranges_of(part) for part in self._parts}
 
         def reserve() -> None:
             for part in self._parts:
-                ranges = part.ledger.loose()
+                ranges = ranges_of(part)
                 if ranges:
                     change = part.ledger.settle(ranges, "purged")
                     self._hand_out.write(unit, part, change, part.source.partition.level, principal=principal)

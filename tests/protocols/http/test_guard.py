@@ -2,9 +2,9 @@
 
 import pytest
 
+from isthmus.protocols.http.guard import stray
 from isthmus.protocols.http.head import parse
 from isthmus.protocols.http.messages import Request
-from isthmus.web.guard import stray
 
 
 def request(host: str, *lines: str) -> Request:
