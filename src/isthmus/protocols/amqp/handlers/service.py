@@ -7,6 +7,7 @@ from isthmus.broker.broker import Broker
 from isthmus.protocols.amqp.handlers.door import AmqpDoor
 from isthmus.protocols.amqp.handlers.link import AmqpOptions, Shared
 from isthmus.protocols.amqp.handlers.replies import Replies
+from isthmus.protocols.amqp.handlers.ways import way_of
 from isthmus.protocols.door import Line
 
 
@@ -22,6 +23,8 @@ class AmqpService:
         self.shared = Shared(
             broker=broker, options=options or AmqpOptions(), replies=Replies(), exclusive={}, owners={}
         )
+        if way_of not in broker.burial.views:
+            broker.burial.views.append(way_of)
 
     def open(self, line: Line) -> AmqpDoor:
         """See `Service`."""
