@@ -527,6 +527,9 @@ AMQP_RUNS_MAX: Final = 256
 """Publishes of a channel that go the same way and are gathered into one batch, and their bytes; such batches at once,
 which have no more bytes together than one may have."""
 
+AMQP_ACKS_MAX: Final = 256
+"""Acknowledgements of one channel, one behind the other, that are read at once."""
+
 AMQP_BACKLOG_MAX: Final = 1_024
 AMQP_BACKLOG_BYTES_MAX: Final = 4 * MIB
 """Methods and messages of a connection that wait for what their channels do, and bytes of the messages; above it the

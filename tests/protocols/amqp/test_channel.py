@@ -28,6 +28,18 @@ class TestUnsettled:
         assert held.take(9, multiple=True) is None
         assert len(held) == 1
 
+    def test_many_tags_are_taken_each_for_itself_up_to_one_that_is_not_there(self) -> None:
+        held: Unsettled[int] = Unsettled()
+        for number in range(5):
+            held.add(number)
+        taken: list[int] = []
+
+        assert held.take_each([2, 4], taken) is None
+        assert held.take_each([1, 2, 3], taken) == 2
+
+        assert taken == [1, 3, 0]
+        assert list(held) == [2, 4]
+
     def test_tag_0_with_multiple_is_all_that_there_are(self) -> None:
         held: Unsettled[str] = Unsettled()
         held.add("a")

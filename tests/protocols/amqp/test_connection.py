@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from isthmus.limits import AMQP_ASSEMBLY_BYTES_MAX, AMQP_CHANNELS_MAX, MIB
+from isthmus.limits import AMQP_ACKS_MAX, AMQP_ASSEMBLY_BYTES_MAX, AMQP_CHANNELS_MAX, MIB
 from isthmus.protocols.amqp import codec
 from isthmus.protocols.amqp import methods as m
-from isthmus.protocols.amqp.connection import Brought, Called, Connection, Event, Hello, Published, Violation
+from isthmus.protocols.amqp.connection import Acked, Brought, Called, Connection, Event, Hello, Published, Violation
 from isthmus.protocols.amqp.properties import NONE, Properties, encode_properties
 
 GREETING = codec.PROTOCOL_HEADERS[0]
@@ -93,6 +93,52 @@ WHAT_COMES = [
     Called(2, m.ChannelClose(200, "bye")),
     Called(0, m.ConnectionClose(200, "bye")),
 ]
+
+
+def acks(channel: int, *tags: int) -> bytes:
+    return b"".join(method(channel, m.BasicAck(tag)) for tag in tags)
+
+
+class TestAcknowledgements:
+    def test_those_one_behind_the_other_are_read_at_once(self) -> None:
+        assert events(opened(1), acks(1, 7, 3, 1 << 40)) == [Acked(1, [7, 3, 1 << 40])]
+
+    def test_anything_else_in_between_parts_them(self) -> None:
+        raw = acks(1, 1, 2) + method(1, m.BasicAck(4, multiple=True)) + acks(1, 5) + acks(2, 1, 2) + acks(1, 6, 7)
+
+        assert events(opened(1, 2), raw) == [
+            Acked(1, [1, 2]),
+            Called(1, m.BasicAck(4, multiple=True)),
+            Called(1, m.BasicAck(5)),
+            Acked(2, [1, 2]),
+            Acked(1, [6, 7]),
+        ]
+
+    def test_no_more_than_a_slice_has_time_for_are_read_at_once(self) -> None:
+        found = events(opened(1), acks(1, *range(1, 2 * AMQP_ACKS_MAX + 2)))
+
+        assert [len(event.tags) for event in found if isinstance(event, Acked)] == [AMQP_ACKS_MAX] * 2
+        assert found[-1] == Called(1, m.BasicAck(2 * AMQP_ACKS_MAX + 1))
+
+    def test_however_they_are_cut_the_tags_are_the_same(self) -> None:
+        raw = acks(1, *range(1, 8))
+
+        for cut in range(len(raw)):
+            tags: list[int] = []
+            for event in events(opened(1), raw[:cut], raw[cut:]):
+                if isinstance(event, Acked):
+                    tags += event.tags
+                else:
+                    assert isinstance(event, Called)
+                    assert isinstance(event.method, m.BasicAck)
+                    tags.append(event.method.delivery_tag)
+            assert tags == list(range(1, 8))
+
+    def test_a_wrong_end_behind_some_is_found_after_them(self) -> None:
+        first, second = events(opened(1), acks(1, 1, 2, 3)[:-1] + b"\x00")
+
+        assert first == Acked(1, [1, 2])
+        assert one([second]).code == 501
 
 
 class TestBytesInPieces:

@@ -13,7 +13,7 @@ Spec: AMQP 0-9-1 sections 1.8.3 (basic), RabbitMQ's confirms and its meaning of 
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -66,6 +66,16 @@ class Unsettled(Generic[T]):
             if each == tag:
                 break
         return [self._held.pop(each) for each in tags]
+
+    def take_each(self, tags: Iterable[int], into: list[T]) -> int | None:
+        """The same for many tags, each for itself; the first that stands for nothing, at which it stops."""
+        pop = self._held.pop
+        for tag in tags:
+            found = pop(tag, None)
+            if found is None:
+                return tag
+            into.append(found)
+        return None
 
     def clear(self) -> list[T]:
         """All of them; none is held any more."""

@@ -24,6 +24,7 @@ from typing import Final, cast
 from msgspec import Struct
 
 from isthmus.limits import (
+    AMQP_ACKS_MAX,
     AMQP_ASSEMBLY_BYTES_MAX,
     AMQP_BODY_BYTES_MAX,
     AMQP_CACHED_BYTES,
@@ -51,6 +52,13 @@ class Called(Struct, frozen=True, gc=False):
 
     channel: int
     method: Method
+
+
+class Acked(Struct, frozen=True, gc=False):
+    """Several basic.ack of one channel that lie one behind the other, each for one delivery."""
+
+    channel: int
+    tags: list[int]
 
 
 class Published(Struct, frozen=True, gc=False):
@@ -92,7 +100,7 @@ class Violation(Struct, frozen=True, gc=False):
         return methods.REPLY_NAMES[self.code]
 
 
-Event = Hello | Called | Published | Brought | Violation
+Event = Hello | Called | Acked | Published | Brought | Violation
 
 
 def _violation(code: int, text: str, channel: int = 0, number: int = 0) -> Violation:
@@ -142,6 +150,9 @@ _PUBLISH: Final = methods.BasicPublish.METHOD
 _SETTLE_BYTES: Final = 13
 _SETTLES: Final = frozenset({methods.BasicAck.METHOD, methods.BasicNack.METHOD, methods.BasicReject.METHOD})
 _SETTLE: Final = struct.Struct(">IQB")
+_ACK: Final = methods.BasicAck.METHOD
+_ACK_FRAME: Final = struct.Struct(">11sQBB")
+"""One basic.ack with its frame: head and number of the method, the tag, `multiple`, the end."""
 _HEADER: Final = struct.Struct(">BHIHHQ")
 """The head of a header's frame, up to the properties."""
 _CONTENT_HEAD_BYTES: Final = codec.CONTENT_HEAD.size
@@ -336,12 +347,33 @@ class Connection:
             if number == _PUBLISH and self._from_client:
                 return self._publish(channel, start, end)
             if end - start == _SETTLE_BYTES and number in _SETTLES:
+                if (
+                    number == _ACK
+                    and self._from_client
+                    and buffer[self._at : self._at + 11] == buffer[start - 7 : start + 4]
+                ):
+                    return self._acked(channel, start - 7)
                 _, tag, bits = _SETTLE.unpack_from(buffer, start)
                 return Called(channel, _settle(number, tag, bits))
         refused = self._refusal(channel, number)
         if refused is not None:
             return refused
         return self._decoded(channel, number, start, end)
+
+    def _acked(self, channel: int, start: int) -> Event:
+        """All that follow one behind the other, read at once: clients acknowledge one by one."""
+        size = _ACK_FRAME.size
+        piece = self._buffer[start : start + AMQP_ACKS_MAX * size]
+        prefix, tags = piece[:11], list[int]()
+        for head, tag, multiple, last in _ACK_FRAME.iter_unpack(piece[: len(piece) // size * size]):
+            if head != prefix or multiple or last != FRAME_END:
+                break
+            tags.append(tag)
+        if len(tags) > 1:
+            self._at = start + len(tags) * size
+            return Acked(channel, tags)
+        _, tag, multiple, _ = _ACK_FRAME.unpack_from(piece)
+        return Called(channel, _settle(_ACK, tag, multiple))
 
     def _refusal(self, channel: int, number: int) -> Violation | _Skip | None:
         """What is wrong with a method at this moment, or that it is not to be seen; None when it may be."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from isthmus.protocols.amqp import methods as m
+from isthmus.protocols.amqp.codec import method_frame
 from isthmus.protocols.amqp.connection import Brought
 from isthmus.protocols.amqp.properties import decode_properties
 from support.amqp import AmqpPeer, amqp_server, declared
@@ -143,3 +144,32 @@ async def test_what_a_lost_connection_held_comes_again_to_others() -> None:
         method, body, _ = await delivered(other)
 
         assert (body, method.redelivered) == (b"0", True)
+
+
+async def test_acknowledgements_in_one_go_settle_each_and_stop_at_a_tag_that_is_not_open() -> None:
+    async with amqp_server() as server:
+        peer = await server.connect()
+        await consuming(peer, 5)
+        tags = [(await delivered(peer))[0].delivery_tag for _ in range(5)]
+
+        peer.send(b"".join(method_frame(1, m.BasicAck(tag)) for tag in [*tags[:3], 99, *tags[3:]]))
+        close = await peer.hear(m.ChannelClose)
+
+        assert close.reply_text == "PRECONDITION_FAILED - unknown delivery tag 99"
+        assert server.broker.queue("default", "q").counts().acked == 3
+
+
+async def test_acknowledgements_behind_a_method_wait_for_it() -> None:
+    async with amqp_server() as server:
+        peer = await server.connect()
+        await consuming(peer, 3)
+        tags = [(await delivered(peer))[0].delivery_tag for _ in range(3)]
+
+        peer.send(
+            method_frame(1, m.QueueDeclare(queue="other", durable=True))
+            + b"".join(method_frame(1, m.BasicAck(tag)) for tag in tags)
+        )
+        await peer.hear(m.QueueDeclareOk)
+        await declared(peer)
+
+        assert server.broker.queue("default", "q").counts().acked == 3

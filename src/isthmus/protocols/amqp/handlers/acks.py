@@ -51,6 +51,18 @@ class Settler:
                 self._settle(queue, leases)
             let_go(self._channel, acked)
 
+    def ack_each(self, tags: Sequence[int]) -> None:
+        """The same for many deliveries, each for itself. Raises Refused at the first tag that is not open."""
+        channel = self._channel
+        if channel.transaction is not None:
+            for tag in tags:
+                self.ack(tag, multiple=False)
+            return
+        unknown = channel.unsettled.take_each(tags, self._acked)
+        channel.touch()
+        if unknown is not None:
+            raise Refused(Code.PRECONDITION_FAILED, f"unknown delivery tag {unknown}")
+
     def _settle(self, queue: Queue, leases: Sequence[Lease]) -> None:
         try:
             self._submit(queue, leases)
@@ -96,16 +108,15 @@ def by_queue(given: Sequence[Given]) -> Rows:
 
 def let_go(channel: Channel, given: Sequence[Given]) -> None:
     """Deliveries are held no longer: their consumers may have more."""
-    touched: dict[Consuming, None] = {}
+    counts: dict[Consuming, int] = {}
     for each in given:
         consumer = each.consumer
         if consumer is not None:
-            consumer.allowance.settled()
-            channel.held -= 1
-            touched[consumer] = None
-    if channel.shared_prefetch:
-        touched = dict.fromkeys(channel.consumers.values())
-    for consumer in touched:
+            counts[consumer] = counts.get(consumer, 0) + 1
+    for consumer, count in counts.items():
+        consumer.allowance.settled(count)
+        channel.held -= count
+    for consumer in channel.consumers.values() if channel.shared_prefetch else counts:
         consumer.refill()
 
 

@@ -39,7 +39,7 @@ from isthmus.limits import (
 )
 from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.codec import HEARTBEAT_FRAME, PROTOCOL_HEADERS
-from isthmus.protocols.amqp.connection import Brought, Called, Connection, Event, Hello, Published, Violation
+from isthmus.protocols.amqp.connection import Acked, Brought, Called, Connection, Event, Hello, Published, Violation
 from isthmus.protocols.amqp.errors import Code, Refused, refused
 from isthmus.protocols.amqp.handlers import consume, exchanges, login
 from isthmus.protocols.amqp.handlers.acks import Settler
@@ -115,6 +115,9 @@ class AmqpDoor:
         self._stash = None
         if isinstance(event, Published):
             return self._publish(event)
+        if isinstance(event, Acked):
+            self._acked(event)
+            return Step.MORE
         self._begin(event)
         return Step.MORE
 
@@ -229,6 +232,20 @@ class AmqpDoor:
             self._keep(channel, method, 0)
         else:
             self._handle(channel, method)
+
+    def _acked(self, acks: Acked) -> None:
+        """Acknowledgements one behind the other."""
+        channel = self._channels.get(acks.channel)
+        if channel is None or channel.closing:
+            return
+        if channel.task is not None or channel.backlog:
+            for tag in acks.tags:
+                self._keep(channel, m.BasicAck(tag), 0)
+            return
+        try:
+            channel.settler.ack_each(acks.tags)
+        except Refused as error:
+            self._fail(channel, error, m.BasicAck())
 
     def _handle(self, channel: Channel, method: Method) -> None:
         """Begin a method whose turn it is."""
