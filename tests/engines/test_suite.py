@@ -30,6 +30,7 @@ from isthmus.errors import (
     UnsupportedCompression,
 )
 from isthmus.limits import SEGMENT_BYTES_MIN
+from support.amqp import amqp_server
 from support.brokers import MANY_BYTES, records
 from support.engines import (
     DEAD,
@@ -46,12 +47,12 @@ from support.engines import (
 )
 from support.kafka import kafka_server
 from support.kafka_engine import ALL_CLIENTS, empty, kafka_engine
-from support.rabbitmq_engine import on_rabbitmq
+from support.rabbitmq_engine import on_rabbitmq, rabbitmq_engine
 from support.served import SocketClock, served
 
-KINDS = ["memory", "directory", "hop", "native", "kafka", "rabbitmq", *(["apache"] if ALL_CLIENTS else [])]
-"""`rabbitmq` is a real one, where it is installed. `apache` is a real Apache Kafka; its queues by share groups are
-tested in kafka/test_share.py."""
+KINDS = ["memory", "directory", "hop", "native", "kafka", "amqp", "rabbitmq", *(["apache"] if ALL_CLIENTS else [])]
+"""`amqp` is the AMQP port of a server of ours, `rabbitmq` a real one, where it is installed. `apache` is a real Apache
+Kafka; its queues by share groups are tested in kafka/test_share.py."""
 
 
 @pytest.fixture(params=KINDS)
@@ -97,6 +98,10 @@ async def opened(
     if kind == "kafka":
         async with kafka_server() as kafka, kafka_engine(kafka.bootstrap, clock) as on_kafka:
             yield on_kafka
+        return
+    if kind == "amqp":
+        async with amqp_server() as amqp, rabbitmq_engine(f"amqp://127.0.0.1:{amqp.port}", clock) as on_amqp:
+            yield on_amqp
         return
     if kind == "rabbitmq":
         async with on_rabbitmq(request.getfixturevalue("rabbit"), "suite", clock) as on_rabbit:
@@ -509,7 +514,9 @@ class TestQueueSource:
             await engine.publish("levels", records(text), Attributes(priority=priority))
         source = await engine.queue_source("levels", "one")
 
-        assert texts(await take(source)) == ["high", "high too", "middle", "low"]
+        received = [one for _ in range(4) for one in await take(source, 1)]
+
+        assert texts(received) == ["high", "high too", "middle", "low"]
 
     @pytest.mark.needs("single")
     async def test_only_one_consumer_at_a_time_gets_what_is_for_a_single_one(self, engine: Engine) -> None:
@@ -520,6 +527,7 @@ class TestQueueSource:
 
         assert await take(two) == []
         await settle(engine, one, mine)
+        await one.close()
         assert texts(await take(two)) == ["b"]
 
 

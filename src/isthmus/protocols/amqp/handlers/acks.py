@@ -8,17 +8,13 @@ Spec: AMQP 0-9-1 section 1.8.3, RabbitMQ "Consumer Acknowledgements", "Quorum Qu
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from isthmus.errors import LeaseLost, RequestError
 from isthmus.lenses.queue.queue import Queue
 from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.errors import Code, Refused
-from isthmus.protocols.amqp.handlers.channel import Channel, Given
+from isthmus.protocols.amqp.handlers.channel import Channel, Given, Taker
 from isthmus.record import Lease
-
-if TYPE_CHECKING:
-    from isthmus.protocols.amqp.handlers.consume import Consuming
 
 logger = logging.getLogger("isthmus.amqp")
 
@@ -108,7 +104,7 @@ def by_queue(given: Sequence[Given]) -> Rows:
 
 def let_go(channel: Channel, given: Sequence[Given]) -> None:
     """Deliveries are held no longer: their consumers may have more."""
-    counts: dict[Consuming, int] = {}
+    counts: dict[Taker, int] = {}
     for each in given:
         consumer = each.consumer
         if consumer is not None:

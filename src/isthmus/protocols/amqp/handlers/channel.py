@@ -7,13 +7,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from isthmus.broker.broker import Broker
 from isthmus.errors import IsthmusError
 from isthmus.lenses.queue.queue import Queue
 from isthmus.log.pending import Pending
-from isthmus.protocols.amqp.channel import Confirms, Unsettled
+from isthmus.protocols.amqp.channel import Allowance, Confirms, Unsettled
 from isthmus.protocols.amqp.errors import Refused
 from isthmus.protocols.amqp.handlers.link import Link
 from isthmus.protocols.amqp.methods import Method
@@ -21,11 +21,23 @@ from isthmus.record import Lease
 
 if TYPE_CHECKING:
     from isthmus.protocols.amqp.handlers.acks import Settler
-    from isthmus.protocols.amqp.handlers.consume import Consuming
     from isthmus.protocols.amqp.handlers.publish import Publisher
     from isthmus.protocols.amqp.handlers.transactions import Transaction
 
 logger = logging.getLogger("isthmus.amqp")
+
+
+class Taker(Protocol):
+    """A consumer of a channel, of a queue or of a stream."""
+
+    tag: str
+    allowance: Allowance
+
+    def refill(self) -> None:
+        """Deliver, or ask for, as much as it may have now."""
+
+    def stop(self) -> None:
+        """Take nothing any more; what was delivered stays open."""
 
 
 class Given(NamedTuple):
@@ -36,7 +48,7 @@ class Given(NamedTuple):
 
     queue: Queue | None
     lease: Lease | None
-    consumer: "Consuming | None"
+    consumer: Taker | None
 
 
 class Channel:
@@ -58,7 +70,7 @@ class Channel:
         self.unsettled: Unsettled[Given] = Unsettled()
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
-        self.consumers: dict[str, Consuming] = {}
+        self.consumers: dict[str, Taker] = {}
         self.prefetch = 0
         self.shared_prefetch = 0
         self.held = 0

@@ -172,10 +172,10 @@ async def on_consume(channel: Channel, asked: m.BasicConsume) -> None:
         replies.consume(channel, asked, tag)
         return
     found = find(channel, asked.queue)
-    channel.link.check("consume", "queue", found.name)
     if found.queue is None:
         await streams.consume(channel, asked, tag, found)
         return
+    channel.link.check("consume", "queue", found.name)
     _start(channel, asked, tag, found, found.queue)
 
 
