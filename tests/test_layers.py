@@ -140,6 +140,17 @@ ROOMS: Final = (
         LEAF,
     ),
     Room("web.exposition", LEAF),
+    Room("web.management.patterns", LEAF),
+    Room(
+        "web.management.paging web.management.routes web.management.answers",
+        f"{LEAF} protocols.http.messages web.management.answers",
+    ),
+    # RabbitMQ's management API makes and shows what AMQP's door does, by the door's own rules.
+    Room(
+        "web.management.*",
+        f"{LEAF} {BATCH} {DOOR} broker.* lenses.* log.facts log.pending protocols.http.* protocols.amqp.*"
+        " web.health web.management.*",
+    ),
     Room("web.*", f"{LEAF} {DOOR} broker.* lenses.* protocols.http.* web.*"),
     Room("server.listener", f"{LEAF} {DOOR} log.storage server.*"),
     Room("server.server", f"{LEAF} broker.* log.journal log.storage protocols.* web.* server.*"),
@@ -206,7 +217,8 @@ PURE: Final = (
     " protocols.amqp.table protocols.amqp.properties"
     " protocols.kafka.layouts protocols.kafka.messages protocols.kafka.compiled"
     " protocols.native.errors"
-    " protocols.http.head protocols.http.chunked protocols.http.messages web.exposition"
+    " protocols.http.head protocols.http.chunked protocols.http.messages web.exposition web.management.patterns"
+    " web.management.paging web.management.routes web.management.answers"
     " protocols.sniff protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"
 )
 """Files that decide and do not act: time and chance are arguments."""

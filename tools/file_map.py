@@ -34,6 +34,7 @@ FOLDERS: Final = {
     "protocols/kafka": "Kafka's protocol",
     "protocols/kafka/handlers": "Kafka's operations",
     "web": "What the web port serves",
+    "web/management": "RabbitMQ's management API, on what Isthmus has",
     "server": "Sockets",
     "engines": "Several engines behind one port",
     "engines/kafka": "The engine on a Kafka cluster",

@@ -639,6 +639,19 @@ HTTP_LINGER_MS: Final = 1_000
 WEB_BODY_BYTES_MAX: Final = 64 * KIB
 """Bytes of a request's body on the web port, where nothing is uploaded."""
 
+MANAGEMENT_BODY_BYTES_MAX: Final = 16 * MIB
+"""The same where the management API is served, which takes definitions and messages."""
+
+MANAGEMENT_PAGE_MAX: Final = 500
+"""Rows of one page of a list of the management API."""
+
+MANAGEMENT_MESSAGES_MAX: Final = 1_000
+MANAGEMENT_MESSAGES_BYTES_MAX: Final = 16 * MIB
+"""Messages, and bytes of them, that one request to the management API gets from a queue."""
+
+MANAGEMENT_RUNNING_MAX: Final = 16
+"""Requests to the management API that are worked on at a time; who asks for another one is told to come again."""
+
 METRICS_PARTITIONS_MAX: Final = 10_000
 METRICS_QUEUES_MAX: Final = 1_000
 METRICS_GROUPS_MAX: Final = 1_000

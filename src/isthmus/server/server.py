@@ -99,6 +99,9 @@ class Server:
             self.lag.start()
         for listener in self._listeners:
             listener.start()
+        return self._listening()
+
+    def _listening(self) -> list[Listening]:
         return [told(listener) for listener in self._listeners]
 
     def _bind_tcp(self) -> None:
@@ -118,7 +121,8 @@ class Server:
 
     def _listener(self, name: str, address: Address | None, path: Path | None) -> Listener:
         protocol = PROTOCOLS[name]
-        service = protocol.make(Host(self.broker, self.settings, self.driver, self.lag))
+        host = Host(self.broker, self.settings, self.driver, self.lag, self._listening)
+        service = protocol.make(host)
         if path is not None:
             return Listener(self.driver, service, bind_unix(path), name=name)
         if address is None:

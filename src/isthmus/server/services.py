@@ -10,8 +10,10 @@ from isthmus.broker.broker import Broker
 from isthmus.protocols.door import Service
 
 if TYPE_CHECKING:
+    from isthmus.protocols.amqp.handlers.link import AmqpOptions
     from isthmus.server.config import Settings
     from isthmus.server.lag import LoopLag
+    from isthmus.server.server import Listening
     from isthmus.server.tcp import Driver
 
 
@@ -22,6 +24,8 @@ class Host(NamedTuple):
     settings: "Settings"
     driver: "Driver"
     lag: "LoopLag"
+    listening: Callable[[], "list[Listening]"]
+    """All that the server listens on, once it does."""
 
 
 class Protocol(NamedTuple):
@@ -57,23 +61,32 @@ def _kafka(host: Host) -> Service:
 
 
 def _amqp(host: Host) -> Service:
-    from isthmus import __version__
-    from isthmus.protocols.amqp.handlers.link import AmqpOptions
     from isthmus.protocols.amqp.handlers.service import AmqpService
 
+    return AmqpService(host.broker, _amqp_options(host)).open
+
+
+def _amqp_options(host: Host) -> "AmqpOptions":
+    from isthmus import __version__
+    from isthmus.protocols.amqp.handlers.link import AmqpOptions
+
     settings = host.settings
-    options = AmqpOptions(
+    return AmqpOptions(
         product=settings.amqp_product, version=settings.amqp_version, name_version=__version__, plain=settings.insecure
     )
-    return AmqpService(host.broker, options).open
 
 
 def _web(host: Host) -> Service:
     from isthmus import __version__
     from isthmus.server.figures import figures
+    from isthmus.web.management.service import Management
     from isthmus.web.service import WebService
 
-    return WebService(host.broker, __version__, lambda: figures(host.driver, host.lag)).open
+    def listeners() -> list[tuple[str, str, int]]:
+        return [(each.protocol, each.host or "", each.port or 0) for each in host.listening() if each.path is None]
+
+    management = Management(host.broker, __version__, _amqp_options(host), listeners)
+    return WebService(host.broker, __version__, lambda: figures(host.driver, host.lag), management).open
 
 
 def _sqs(host: Host) -> Service:

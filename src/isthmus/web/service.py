@@ -9,7 +9,7 @@ from typing import Final
 from isthmus.broker.access import Session, is_near
 from isthmus.broker.broker import Broker
 from isthmus.errors import AccessDenied
-from isthmus.limits import METRICS_RUNNING_MAX, WEB_BODY_BYTES_MAX
+from isthmus.limits import MANAGEMENT_BODY_BYTES_MAX, METRICS_RUNNING_MAX, WEB_BODY_BYTES_MAX
 from isthmus.protocols.door import Door, Line
 from isthmus.protocols.http.connection import Connection
 from isthmus.protocols.http.door import HttpDoor
@@ -18,6 +18,9 @@ from isthmus.protocols.http.messages import Headers, Request, Response, plain
 from isthmus.web.exposition import CONTENT_TYPE
 from isthmus.web.health import troubles
 from isthmus.web.login import CHALLENGE, Login
+from isthmus.web.management.answers import Failure, refusal
+from isthmus.web.management.routes import ROOT
+from isthmus.web.management.service import Management
 from isthmus.web.metrics import ServerFigures, collect
 
 METHODS: Final = ("GET", "HEAD")
@@ -29,7 +32,8 @@ INDEX: Final = """\
 Isthmus
 /healthz  whether the process answers
 /readyz   whether the store takes what is published
-/metrics  OpenMetrics"""
+/metrics  OpenMetrics
+/api/     RabbitMQ's management API"""
 
 
 class WebService:
@@ -39,10 +43,18 @@ class WebService:
         broker: what is looked at.
         version: of the library, for the metrics.
         server: what is around the broker, asked for each page; None when nothing is.
+        management: what stands behind `/api/`; None where nothing does.
     """
 
-    def __init__(self, broker: Broker, version: str, server: Callable[[], ServerFigures] | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        version: str,
+        server: Callable[[], ServerFigures] | None = None,
+        management: Management | None = None,
+    ) -> None:
         self.broker = broker
+        self.management = management
         self.version = version
         self.server = server
         self.running = 0
@@ -51,7 +63,8 @@ class WebService:
     def open(self, line: Line) -> Door:
         """The door of a connection."""
         visitor = Visitor(self, line)
-        return HttpDoor(line, self.broker.clock, visitor.handle, Connection(WEB_BODY_BYTES_MAX, 1), visitor.gone)
+        body_bytes_max = WEB_BODY_BYTES_MAX if self.management is None else MANAGEMENT_BODY_BYTES_MAX
+        return HttpDoor(line, self.broker.clock, visitor.handle, Connection(body_bytes_max, 1), visitor.gone)
 
 
 class Visitor:
@@ -73,6 +86,9 @@ class Visitor:
         refusal = stray(request, near=is_near(self._line.peer.host))
         if refusal is not None:
             return self._dressed(refusal)
+        management = self._service.management
+        if management is not None and (request.path + "/").startswith(f"{ROOT}/"):
+            return self._managed(management, request)
         if request.method not in METHODS:
             return self._dressed(plain(405, "there is only GET here", (("Allow", ", ".join(METHODS)),)))
         match request.path:
@@ -91,14 +107,29 @@ class Visitor:
         found = troubles(self._service.broker)
         return plain(503, "; ".join(found)) if found else plain(200, "ready")
 
-    async def _metrics(self, request: Request) -> Response:
+    async def _managed(self, management: Management, request: Request) -> Response:
+        session = await self._logged_in(request)
+        if isinstance(session, Response):
+            failure = Failure(session.status, "not_authorized", session.body.decode().strip())
+            headers = tuple(header for header in session.headers if header == CHALLENGE)
+            return self._dressed(refusal(failure, headers))
+        return self._dressed(await management.answer(request, session))
+
+    async def _logged_in(self, request: Request) -> Session | Response:
+        """Whose request it is, or what is said instead of an answer."""
         principal = await self._login.principal(request.header("authorization"))
         if isinstance(principal, Response):
-            return self._dressed(principal)
+            return principal
         try:
-            session = self._session_of(principal)
+            return self._session_of(principal)
         except AccessDenied:
-            return self._dressed(plain(401, "log in with a user's name and password", (CHALLENGE,)))
+            return plain(401, "log in with a user's name and password", (CHALLENGE,))
+
+    async def _metrics(self, request: Request) -> Response:
+        session = await self._logged_in(request)
+        if isinstance(session, Response):
+            return self._dressed(session)
+        principal = session.principal
         service, access = self._service, self._service.broker.access
         if not access.allows_some(session, "describe"):
             return self._dressed(plain(403, f"{principal} may not describe anything here; see `isthmus user`"))

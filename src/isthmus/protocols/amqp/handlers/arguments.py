@@ -80,6 +80,18 @@ LATER: Final = {
 }
 """What would act in RabbitMQ 4.3 and is refused by name here, with why."""
 
+GOVERNED: Final = {
+    "x-message-ttl": "ttl_ms",
+    "x-expires": "expires_ms",
+    "x-dead-letter-exchange": "dead_exchange",
+    "x-dead-letter-routing-key": "dead_key",
+    "x-max-length": "max_events",
+    "x-max-length-bytes": "max_bytes",
+    "x-overflow": "overflow",
+    "x-delivery-limit": "failed_max",
+}
+"""Arguments beside which a policy may have something to say, and what they set."""
+
 OVERFLOWS: Final[dict[str, Overflow]] = {
     "drop-head": "drop",
     "reject-publish": "refuse",
@@ -199,19 +211,14 @@ def queue_config(type_: QueueType, flags: Flags, arguments: Table, kept: bytes) 
         dead_key=text(arguments.get("x-dead-letter-routing-key")),
         max_events=arguments.get("x-max-length"),
         max_bytes=arguments.get("x-max-length-bytes"),
-        overflow=_overflow(arguments),
+        overflow=OVERFLOWS[text(arguments.get("x-overflow")) or "drop-head"],
         priorities=min(255, arguments.get("x-max-priority", 0) + 1),
         single=bool(arguments.get("x-single-active-consumer", False)),
         expires_ms=arguments.get("x-expires"),
         auto_remove=flags.auto_delete,
         kept=((KEPT, kept),),
+        asked=tuple([setting for name, setting in GOVERNED.items() if name in arguments]),
     )
-
-
-def _overflow(arguments: Table) -> Overflow:
-    if not arguments.keys() & {"x-overflow", "x-max-length", "x-max-length-bytes"}:
-        return "refuse"
-    return OVERFLOWS[text(arguments.get("x-overflow")) or "drop-head"]
 
 
 def _failed_max(type_: QueueType, arguments: Table) -> int | None:
