@@ -608,16 +608,28 @@ class TestExchangesThatGoWithTheirLastBinding:
 
             assert self.names(w) == ["fresh"]
 
-    async def test_nobody_binds_from_one_that_is_going(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "leave",
+        [
+            lambda w: w.broker.bind(w.session, Binding(exchange="shop", topic="a"), unbind=True),
+            lambda w: w.broker.remove_topic(w.session, NS, "a"),
+            lambda w: w.broker.remove_exchange(w.session, NS, "shop"),
+        ],
+    )
+    async def test_nobody_binds_from_one_that_is_going(
+        self, tmp_path: Path, leave: Callable[[World], Awaitable[None]]
+    ) -> None:
         async with disk(tmp_path) as w:
             await w.topic("a")
+            await w.topic("b")
             await made(w, "shop")
             await bind(w, "a")
 
-            going = w.broker.bind(w.session, Binding(exchange="shop", topic="a"), unbind=True)
+            going = leave(w)
             with pytest.raises(BeingChanged):
-                w.broker.bind(w.session, Binding(exchange="shop", topic="a"))
+                w.broker.bind(w.session, Binding(exchange="shop", topic="b"))
             await going
+            assert self.names(w) == []
 
     async def test_one_with_a_binding_on_its_way_stays(self, tmp_path: Path) -> None:
         async with disk(tmp_path) as w:

@@ -209,13 +209,17 @@ class Broker:
 
         def drop() -> None:
             if gone[0].id in known and self.journal.writable and not self.journal.closed:
-                unit = self.journal.unit()
-                for fact in [*gone, *definitions.emptied(self.catalog, *[fact.id for fact in gone])]:
-                    unit.fact(fact)
-                unit.submit()
+                also = definitions.emptied(self.catalog, *[fact.id for fact in gone])
+                self.make(self._going(also), [*gone, *also], lambda: None)
 
         if lifetime == "session":
             session.on_end(drop)
+
+    def _going(self, gone: Sequence[facts.Fact]) -> list[Key]:
+        """The exchanges that go along with something else, as names: until then nobody is to bind from them."""
+        found = [self.catalog.exchanges[fact.id].set for fact in gone if isinstance(fact, facts.ExchangeRemoved)]
+        keys = [("exchange", declared.namespace, declared.name) for declared in found]
+        return [key for key in keys if key not in self.catalog.making]
 
     def make(
         self,
@@ -280,7 +284,7 @@ class Broker:
         """
         self.access.check(session, "remove", name)
         gone = definitions.topic_gone(self.catalog, self.topic(namespace, name))
-        return self.make([("topic", namespace, name)], gone, lambda: None)
+        return self.make([("topic", namespace, name), *self._going(gone)], gone, lambda: None)
 
     async def resolve_view(self, asked: QueueDefinition) -> tuple[int, ...]:
         """The offsets at which a view begins, one a partition of the topic that it views. Raises UnknownTopic."""
@@ -373,7 +377,7 @@ class Broker:
         """Remove an exchange with the bindings from it and to it. Raises UnknownExchange, InUse."""
         self.access.check(session, "remove", name)
         gone = definitions.exchange_gone(self.catalog, self.catalog.exchange(namespace, name), if_unused=if_unused)
-        return self.make([("exchange", namespace, name)], gone, lambda: None)
+        return self.make([("exchange", namespace, name), *self._going(gone)], gone, lambda: None)
 
     def bind(self, session: Session, asked: Binding, *, unbind: bool = False) -> Pending[None]:
         """Route from an exchange to a topic or to another exchange, or stop that.
@@ -390,7 +394,7 @@ class Broker:
         names = [("binding", asked.namespace, repr(asked))]
         if unbind:
             gone = definitions.unbound(self.catalog, asked)
-            return self.make([*names, own] if len(gone) > 1 else names, gone, lambda: None)
+            return self.make([*names, *self._going(gone)], gone, lambda: None)
         made = definitions.bound(self.catalog, asked)
         exchange = self.catalog.exchanges[made.exchange]
 
