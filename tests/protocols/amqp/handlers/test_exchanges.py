@@ -1,7 +1,13 @@
 """exchange.declare, delete, bind and unbind over a real socket: kinds, properties, what there is from the beginning."""
 
+import asyncio
+import random
+from pathlib import Path
+
 import pytest
 
+from isthmus.clock import SystemClock
+from isthmus.log.storage import RealStorage
 from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.handlers.exchanges import PREDECLARED
 from isthmus.protocols.amqp.table import Table
@@ -114,3 +120,36 @@ async def test_an_auto_delete_exchange_goes_with_its_last_binding() -> None:
         await peer.ask(m.QueueUnbind(queue="q", exchange="x"))
 
         assert (await refused(peer, m.ExchangeDeclare(exchange="x", passive=True)))[0] == 404
+
+
+CHANGES = (
+    m.QueueBind(queue="q", exchange="x", routing_key="k"),
+    m.QueueBind(queue="q", exchange="x", routing_key="k"),
+    m.QueueUnbind(queue="q", exchange="x", routing_key="k"),
+    m.QueueDelete(queue="q"),
+    m.ExchangeDelete(exchange="x"),
+)
+
+
+async def test_clients_that_bind_and_remove_the_same_at_once_are_told_what_is_missing_and_stay_connected(
+    tmp_path: Path,
+) -> None:
+    async with amqp_server(RealStorage(tmp_path / "store"), SystemClock()) as server:
+        peers = [await server.connect() for _ in range(8)]
+
+        async def work(peer: AmqpPeer, chance: random.Random) -> None:
+            for number in range(2, 42):
+                await peer.ask(m.ChannelOpen(), channel=number)
+                for method in (
+                    m.ExchangeDeclare(exchange="x", kind="direct", auto_delete=True),
+                    m.QueueDeclare(queue="q", durable=True),
+                    chance.choice(CHANGES),
+                ):
+                    answer = await peer.ask(method, channel=number)
+                    if isinstance(answer, m.ChannelClose):
+                        assert answer.reply_code == 404
+                        break
+
+        await asyncio.gather(*(work(peer, random.Random(at)) for at, peer in enumerate(peers)))
+
+        assert all([isinstance(await peer.ask(m.ChannelOpen(), channel=99), m.ChannelOpenOk) for peer in peers])

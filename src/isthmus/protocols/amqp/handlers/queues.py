@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from isthmus.broker.catalog import Topic
 from isthmus.definition import Binding, Lifetime, QueueDefinition, TopicDefinition
-from isthmus.errors import UnknownTopic
+from isthmus.errors import BeingChanged, UnknownExchange, UnknownTopic
 from isthmus.lenses.queue.queue import Queue
 from isthmus.log import facts
 from isthmus.protocols.amqp import methods as m
@@ -272,9 +272,29 @@ async def _change(channel: Channel, asked: m.QueueBind | m.QueueUnbind, *, unbin
 
 
 async def bind(channel: Channel, binding: Binding, *, unbind: bool) -> None:
-    """Make or remove a binding; what somebody else is doing to the same one is waited for."""
-    await channel.broker.quiet("binding", channel.namespace, repr(binding))
-    await channel.broker.bind(channel.link.session, binding, unbind=unbind)
+    """Make or remove a binding, when nobody is making, changing or removing the same one or the exchange any more.
+
+    Raises:
+        Refused: what it was to lead from or to is gone by then.
+    """
+    vhost = channel.link.vhost
+    try:
+        while (busy := await _bound(channel, binding, unbind=unbind)) is not None:
+            await channel.broker.quiet(busy.kind, channel.namespace, busy.name)
+    except UnknownExchange as error:
+        raise Refused(Code.NOT_FOUND, f"no exchange '{error.name}' in vhost '{vhost}'") from error
+    except UnknownTopic as error:
+        raise Refused(Code.NOT_FOUND, f"no queue '{error.name}' in vhost '{vhost}'") from error
+
+
+async def _bound(channel: Channel, binding: Binding, *, unbind: bool) -> BeingChanged | None:
+    """Make or remove a binding; gives what has to be waited for first, if there is anything."""
+    try:
+        pending = channel.broker.bind(channel.link.session, binding, unbind=unbind)
+    except BeingChanged as busy:
+        return busy
+    await pending
+    return None
 
 
 def check_not_default(name: str) -> None:
