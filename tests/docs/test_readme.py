@@ -1,4 +1,4 @@
-"""The README's section on Kafka clients does what it says: its programs and commands run against a real server.
+"""The README's section on clients does what it says: its programs and commands run against a real server.
 
 They run in an empty directory from top to bottom; only the ports are others, so that they are free.
 """
@@ -20,8 +20,8 @@ from support.cli import PATIENCE_S, SOURCE, environment
 from support.serve_process import addresses, free_ports
 from support.source import ROOT
 
-SECTION: Final = "## Kafka clients and the library on one log"
-PORTS: Final = ("9092", "8320")
+SECTION: Final = "## Clients of Kafka, RabbitMQ and the library on one log"
+PORTS: Final = ("9092", "8320", "5672")
 
 pytestmark = pytest.mark.process
 
@@ -101,4 +101,4 @@ def test_clients_read_one_anothers_events(tmp_path: Path, shell: dict[str, str])
                 wrong.append(f"$ {command}\n{ran.stdout}{ran.stderr}[{ran.returncode}]")
 
     assert not wrong, "\n".join(wrong)
-    assert len(others) == 6
+    assert len(others) == 7
