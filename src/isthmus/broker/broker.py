@@ -17,6 +17,7 @@ from isthmus.broker.burial import Burial
 from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
 from isthmus.broker.connections import Connections
 from isthmus.broker.dues import Dues
+from isthmus.broker.endings import Endings
 from isthmus.broker.foreign import Lanes
 from isthmus.broker.groups import Coordinator
 from isthmus.broker.holders import Holders
@@ -90,6 +91,7 @@ class Broker:
         self.housekeeping = Housekeeping(self)
         self.dues = Dues(self)
         self._on_due = self.dues.at
+        self.endings = Endings(self)
         self.burial = Burial(self)
         self.lanes = Lanes(self.journal.run)
         self._flying: dict[tuple[int, int, int, int], Pending[list[Appended]]] = {}
@@ -121,12 +123,14 @@ class Broker:
             await self._forget_short_lived()
             self.housekeeping.start()
             self.dues.start()
+            self.endings.start()
         return self.report
 
     async def close(self) -> None:
         """Stop housekeeping, take a checkpoint, record the end, release the directory."""
         if self.journal.closed:
             return
+        await self.endings.stop()
         await self.dues.stop()
         await self.housekeeping.stop()
         await self.lanes.finish()

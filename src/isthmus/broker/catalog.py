@@ -154,6 +154,8 @@ class Catalog:
         """Where exchanges led lately, by exchange and key; empty again with any change of what decides it."""
         self.next_id = 1
         self.next_producer = 1
+        self.on_queue: Callable[[Queue], object] = lambda _: None
+        """Called with a queue that was made, is configured otherwise, or was closed because it was removed."""
         appliers: list[tuple[type[facts.Fact], Callable[[Any, int], None]]] = [
             (facts.TopicSet, self._topic_set),
             (facts.TopicRemoved, self._topic_removed),
@@ -344,8 +346,10 @@ class Catalog:
         known = self.queues.get(fact.id)
         if known is not None:
             known.reconfigure(self.effective(fact))
+            self.on_queue(known)
         elif fact.topic in self.topics and (fact.view_of is None or fact.view_of in self.topics):
-            self.queues[fact.id] = self.topics[fact.topic].lens = self._make_queue(fact)
+            made = self.queues[fact.id] = self.topics[fact.topic].lens = self._make_queue(fact)
+            self.on_queue(made)
 
     def _queue_removed(self, fact: facts.QueueRemoved, _lsn: int) -> None:
         declared = self.queue_sets.pop(fact.id, None)
@@ -359,6 +363,7 @@ class Catalog:
             self.topics[declared.topic].lens = None
         if queue is not None:
             queue.close()
+            self.on_queue(queue)
 
     def _exchange_set(self, fact: facts.ExchangeSet, _lsn: int) -> None:
         self.next_id = max(self.next_id, fact.id + 1)
@@ -493,6 +498,7 @@ class Catalog:
             declared = self.queue_sets[key]
             if declared.namespace == namespace and (config := self.effective(declared)) != queue.config:
                 queue.reconfigure(config)
+                self.on_queue(queue)
         for exchange in self.exchanges.values():
             if exchange.set.namespace == namespace:
                 exchange.alternate = self._alternate(exchange.set)

@@ -329,14 +329,8 @@ def check_topic_config(config: TopicConfig) -> None:
 def check_queue(asked: QueueDefinition) -> None:
     """Raises Unsupported for what later versions bring, InvalidArgument for what cannot be."""
     config = asked.config
-    later: tuple[tuple[str, bool], ...] = (
-        ("fair", config.fair),
-        ("expires_ms", config.expires_ms is not None),
-        ("auto_remove", config.auto_remove),
-    )
-    for name, used in later:
-        if used:
-            raise Unsupported(f"queue option {name!r}", LATER)
+    if config.fair:
+        raise Unsupported("queue option 'fair'", LATER)
     _check_ends(config)
     bounded = config.max_events is not None or config.max_bytes is not None
     if asked.view_of is not None and (bounded or config.ttl_ms is not None):

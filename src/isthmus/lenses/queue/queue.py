@@ -124,6 +124,7 @@ class Queue:
         "id",
         "name",
         "on_due",
+        "used_ms",
     )
 
     def __init__(  # what a queue is made of
@@ -153,10 +154,21 @@ class Queue:
         self._hand_out.strict = config.priorities > 1
         self._bounds: Bounds | None = None
         self.on_due: Callable[[int, int], None] | None = None
+        self.used_ms = clock.monotonic_ms()
+        """When somebody asked for records of it, or said that it should be there."""
         for source in sources:
             self.add_source(source)
 
     # ---- life -----------------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed for good."""
+        return self._closed
+
+    def touch(self) -> None:
+        """It is used now."""
+        self.used_ms = self._clock.monotonic_ms()
 
     def add_source(self, source: Source) -> None:
         """Take from one more partition, as when a topic got more of them. Known ones are passed over."""
@@ -301,6 +313,7 @@ class Queue:
         self._check_open()
         if run_of_key and not self.config.ordered:
             raise InvalidArgument("run_of_key", f"queue {self.name!r} is not ordered by key")
+        self.touch()
         limit_ms = self.config.lease_ms if lease_ms == "default" else lease_ms
         wish = Wish(consumer, session_id, principal, count, max_bytes, limit_ms, run_of_key)
         return await self._hand_out.lease(wish, wait_ms)

@@ -134,6 +134,8 @@ async def on_declare(channel: Channel, asked: m.QueueDeclare) -> m.QueueDeclareO
     found = look_up(channel, name)
     if found is not None:
         _check_same(channel, found, named, flags, asked.arguments)
+        if found.queue is not None:
+            found.queue.touch()
     else:
         if name.startswith(RESERVED) and not made_up:
             raise Refused(Code.ACCESS_REFUSED, f"queue name '{name}' contains reserved prefix '{RESERVED}*'")
