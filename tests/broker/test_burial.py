@@ -227,3 +227,31 @@ class TestViews:
             await reject(at, "jobs")
 
             assert [one.record.value for one in await take(at, "dead")] == [b"x"]
+
+
+class TestRefused:
+    async def test_what_a_full_queue_refuses_leaves_a_dead_letter_where_that_is_wanted(self) -> None:
+        async with world() as at:
+            await queue(at, "jobs", max_events=1, overflow="refuse_dead", dead_exchange="", dead_key="dead")
+            await queue(at, "dead")
+            records = [Record(body, b"jobs") for body in (b"in", b"out")]
+
+            routed = [at.broker.route(at.session, None, ["jobs"], [each]) for each in records]
+            for each in routed:
+                await each.pending
+
+            assert [len(each.refused) for each in routed] == [0, 1]
+            assert [each.record.value for each in await take(at, "jobs")] == [b"in"]
+            (dead,) = await take(at, "dead")
+            assert dead.record.value == b"out"
+            assert told(dead.record) == [("jobs", "maxlen", 1)]
+
+    @pytest.mark.parametrize("config", [{"overflow": "refuse"}, {"overflow": "refuse_dead"}])
+    async def test_nothing_is_buried_where_it_is_not_wanted_or_there_is_no_place(self, config: dict[str, Any]) -> None:
+        async with world() as at:
+            await queue(at, "jobs", max_events=0, **config)
+
+            routed = at.broker.route(at.session, None, ["jobs"], [Record(b"out", b"jobs")])
+
+            assert await routed.pending == []
+            assert isinstance(routed.refused[0].error, QueueFull)

@@ -619,6 +619,9 @@ class Broker:
         shares, refused = publishing.fan_out(unit, prepared, fresh, session.principal_id)
         if shares:
             known.append(self._submit(session, unit, shares))
+        letters = self.burial.turn_away(refused, prepared.records) if refused else None
+        if letters is not None:
+            known.append(publishing.nowhere(letters.submit()))
         return Routed(publishing.together(known), targets, refused)
 
     def _targets(

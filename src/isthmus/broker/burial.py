@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from isthmus.broker import deaths, publishing, redrive
 from isthmus.broker.deaths import FirstDeath, History, Reason
-from isthmus.broker.publishing import COPIES, Publish
+from isthmus.broker.publishing import COPIES, Publish, Refusal
 from isthmus.definition import QueueConfig
-from isthmus.errors import RequestError
+from isthmus.errors import QueueFull, RequestError
 from isthmus.lenses.queue.changes import Why
 from isthmus.lenses.queue.queue import Dead, Queue
 from isthmus.log.headers import decode_headers
@@ -102,6 +102,31 @@ class Burial:
         declared = self._broker.catalog.queue_sets[queue.id]
         place = self._broker.catalog.place_of
         self._add(unit, declared.namespace, queue, [(one, place(one.partition.id, one.record.offset)) for one in died])
+
+    def turn_away(self, refused: Sequence[Refusal], records: Sequence[Record]) -> Unit | None:
+        """The dead letters of records that full queues have refused, where a queue wants them so.
+
+        Returns:
+            A unit of their own, for the caller to submit: nothing is settled with them. None without letters.
+
+        Raises:
+            UnknownTopic, KeyRequired: see `bury`.
+        """
+        unit, now_ms = self._broker.journal.unit(), self._broker.clock.now_ms()
+        for topic, error in refused:
+            queue = topic.lens
+            if queue is None or queue.config.overflow != "refuse_dead" or not isinstance(error, QueueFull):
+                continue
+            stored = [
+                StoredRecord(
+                    -1, now_ms if each.timestamp_ms < 0 else each.timestamp_ms, each.key, each.value, each.headers
+                )
+                for each in records
+            ]
+            died = [Dead(topic.partitions[0], each, 0, 0, str(error), why="dropped") for each in stored]
+            # They were never anywhere: where they would have been tells at least to which queue they go back.
+            self._add(unit, topic.set.namespace, queue, [(each, f"{topic.name}/0/-1") for each in died])
+        return unit if unit.changes else None
 
     def _add(self, unit: Unit, namespace: str, queue: Queue, died: Sequence[tuple[Dead, str]]) -> None:
         ways: dict[tuple[int, ...], _Way] = {}

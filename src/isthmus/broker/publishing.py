@@ -5,7 +5,7 @@ The one place above the log where records become batches; it decides nothing abo
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from isthmus.broker.catalog import Topic
 from isthmus.broker.foreign import check_timestamp
@@ -317,6 +317,13 @@ def together(results: Sequence[Pending[list[Appended]]]) -> Pending[list[Appende
     for each in results:
         each.add_done_callback(landed)
     landed(None)
+    return pending
+
+
+def nowhere(written: Pending[Any]) -> Pending[list[Appended]]:
+    """A result that tells of no place, done when that is written: of what is written beside a publish."""
+    pending: Pending[list[Appended]] = Pending()
+    written.add_done_callback(lambda done: pending.settle([], done.error))
     return pending
 
 
