@@ -14,7 +14,7 @@ ALL: Final = bool(os.environ.get("ISTHMUS_ALL_CLIENTS"))
 """Set by `make clients`: clients that have to be fetched and built run too, and every tour also runs against a real
 Apache Kafka, which proves that it asks for what Kafka does."""
 
-BROKERS: Final = ("isthmus", "apache") if ALL else ("rabbitmq",)
+BROKERS: Final = ("isthmus", "apache") if ALL else ("isthmus",)
 
 
 AMQP_BROKERS: Final = ("isthmus", "rabbitmq") if ALL else ("rabbitmq",)

@@ -1,5 +1,6 @@
-"""Routing against a real RabbitMQ: two hundred topologies at random bring every message where ours do."""
+"""Routing through AMQP, by us and by a real RabbitMQ: topologies at random bring every message to the same queues."""
 
+import os
 import random
 from collections.abc import Iterator
 from typing import Any, Final
@@ -8,17 +9,19 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from support.rabbitmq import RabbitMQ
+from support.amqp_brokers import amqp_broker
 from support.topologies import VALUES, Message, Topology, routed, some
 
-TOPOLOGIES: Final = 200
+TOPOLOGIES: Final = 200 if os.environ.get("ISTHMUS_ALL_CLIENTS") else 25
+"""All of them with `make clients`."""
+
 SEED: Final = 4
 
 
-@pytest.fixture
-def channel(rabbit: RabbitMQ) -> Iterator[BlockingChannel]:
-    with rabbit.vhost("routing") as url:
-        connection = pika.BlockingConnection(pika.URLParameters(url))
+@pytest.fixture(scope="module", params=["isthmus", "rabbitmq"])
+def channel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockingChannel]:
+    with amqp_broker(request.param, tmp_path_factory.mktemp("broker")) as broker:
+        connection = pika.BlockingConnection(pika.URLParameters(broker.url))
         opened = connection.channel()
         opened.confirm_delivery()
         yield opened
@@ -61,7 +64,7 @@ def arrived(channel: BlockingChannel, topology: Topology, name: str) -> list[set
     return found
 
 
-def test_the_rules_are_those_of_rabbitmq(channel: BlockingChannel) -> None:
+def test_every_message_gets_where_rabbitmqs_rules_bring_it(channel: BlockingChannel) -> None:
     chance = random.Random(SEED)
 
     for at in range(TOPOLOGIES):
