@@ -194,7 +194,9 @@ class History:
     def alter_queue(self) -> None:
         old = self.one(self.queues)
         if old is not None:
-            config = QueueConfig(failed_max=self.draw(st.integers(1, 9)))
+            config = QueueConfig(
+                failed_max=self.draw(st.integers(1, 9)), dead=self.draw(st.sampled_from([None, *NAMES]))
+            )
             queue = facts.QueueSet(
                 old.id, old.namespace, old.name, old.topic, config, old.view_of, old.view_start, "durable", 0
             )
@@ -387,6 +389,9 @@ def test_the_readers_of_a_topic_are_those_that_a_look_at_all_would_find(data: st
         }
         assert {queue.id for queue in queues} == {
             declared.id for declared in catalog.queue_sets.values() if topic.id in (declared.topic, declared.view_of)
+        }
+        assert {queue.id for queue in catalog.buried_in(topic)} == {
+            declared.id for declared in catalog.queue_sets.values() if declared.config.dead == topic.name
         }
         assert [view.id for view in catalog.views_of(topic.id)] == [
             declared.id for declared in catalog.queue_sets.values() if declared.view_of == topic.id

@@ -31,6 +31,7 @@ from isthmus.log.journal import Journal, Pending
 from isthmus.log.partition import Partition
 
 PARTITION_BITS: Final = 16
+K = TypeVar("K")
 N = TypeVar("N")
 Key = tuple[str, str]
 
@@ -145,6 +146,8 @@ class Catalog:
         self._queues_on: dict[int, dict[int, None]] = {}
         self._groups_on: dict[int, dict[int, None]] = {}
         self.policies = Policies()
+        # Queues by where their dead letters go: who removes a topic may not look through all queues either.
+        self._buried_in: dict[Key, dict[int, None]] = {}
         # Bindings by the topic or exchange that they lead to: who removes that, or asks what feeds it, looks here.
         self._ways_to: dict[int, dict[tuple[int, Identity], None]] = {}
         self.bindings = 0
@@ -247,6 +250,11 @@ class Catalog:
         found = (self.queue_sets[queue] for queue in self._queues_on.get(topic_id, ()))
         return [declared for declared in found if declared.view_of == topic_id]
 
+    def buried_in(self, topic: Topic) -> list[facts.QueueSet]:
+        """The queues whose dead letters go to a topic by its name."""
+        found = self._buried_in.get((topic.set.namespace, topic.name), ())
+        return [self.queue_sets[queue] for queue in found]
+
     def readers(self, topic: Topic) -> tuple[list[ConsumerGroup], list[Queue]]:
         """The declared readers of a topic: groups with a position in it, queues on it."""
         groups = [self.groups[group] for group in self._groups_on.get(topic.id, ())]
@@ -340,7 +348,10 @@ class Catalog:
     def _queue_set(self, fact: facts.QueueSet, _lsn: int) -> None:
         self.next_id = max(self.next_id, fact.id + 1)
         self.queue_names[fact.namespace, fact.name] = fact.id
+        self._forget_grave(fact.id)
         self.queue_sets[fact.id] = fact
+        if fact.config.dead is not None:
+            self._buried_in.setdefault((fact.namespace, fact.config.dead), {})[fact.id] = None
         for topic in _topics_of(fact):
             self._queues_on.setdefault(topic, {})[fact.id] = None
         known = self.queues.get(fact.id)
@@ -352,6 +363,7 @@ class Catalog:
             self.on_queue(made)
 
     def _queue_removed(self, fact: facts.QueueRemoved, _lsn: int) -> None:
+        self._forget_grave(fact.id)
         declared = self.queue_sets.pop(fact.id, None)
         if declared is None:
             return
@@ -364,6 +376,11 @@ class Catalog:
         if queue is not None:
             queue.close()
             self.on_queue(queue)
+
+    def _forget_grave(self, queue: int) -> None:
+        known = self.queue_sets.get(queue)
+        if known is not None and known.config.dead is not None:
+            _discard(self._buried_in, (known.namespace, known.config.dead), queue)
 
     def _exchange_set(self, fact: facts.ExchangeSet, _lsn: int) -> None:
         self.next_id = max(self.next_id, fact.id + 1)
@@ -538,7 +555,7 @@ def _topics_of(declared: facts.QueueSet) -> list[int]:
     return [declared.topic] if declared.view_of is None else [declared.topic, declared.view_of]
 
 
-def _discard(index: dict[int, dict[N, None]], key: int, member: N) -> None:
+def _discard(index: dict[K, dict[N, None]], key: K, member: N) -> None:
     members = index.get(key, {})
     members.pop(member, None)
     if not members:

@@ -102,9 +102,9 @@ def topic_gone(catalog: Catalog, topic: Topic) -> list[facts.Fact]:
     views = catalog.views_of(topic.id)
     if views:
         raise InUse("topic", topic.name, f"queue {views[0].name!r}")
-    for declared in catalog.queue_sets.values():
-        if declared.namespace == topic.set.namespace and declared.config.dead == topic.name:
-            raise InUse("queue", topic.name, f"queue {declared.name!r}, whose dead letters it takes")
+    buried = catalog.buried_in(topic)
+    if buried:
+        raise InUse("queue", topic.name, f"queue {buried[0].name!r}, whose dead letters it takes")
     gone: list[facts.Fact] = [] if topic.set.queue is None else [facts.QueueRemoved(topic.set.queue)]
     return [*gone, facts.TopicRemoved(topic.id), *emptied(catalog, topic.id)]
 
