@@ -184,10 +184,12 @@ async def test_what_is_settled_and_on_its_way_still_comes_after_cancel(disk: Que
     over: list[int] = []
 
     one.consumer.cancel(lambda: over.append(len(one.leased)))
+    one.consumer.cancel()
+    one.consumer.cancel(lambda: over.append(-1))
 
     assert over == []
     await until_got(one, 3)
-    assert over == [3]
+    assert over == [3, -1]
 
 
 async def test_what_is_given_back_comes_again_in_order(world: QueueWorld) -> None:

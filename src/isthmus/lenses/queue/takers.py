@@ -160,7 +160,7 @@ class Consumer:
         self._wish = wish
         self._deliver = deliver
         self._on_end = on_end
-        self._over: Callable[[], None] | None = None
+        self._over: list[Callable[[], None]] = []
         self._flying = 0
         self.number = number
         self.priority = priority
@@ -207,9 +207,11 @@ class Consumer:
         if not self.ended:
             self.ended = True
             self._counter.cancelled(self)
+        if over is None:
+            return
         if self._flying and self.takes:
-            self._over = over
-        elif over is not None:
+            self._over.append(over)
+        else:
             over()
 
     # ---- for whoever serves it ------------------------------------------------------------------------------------
@@ -232,9 +234,10 @@ class Consumer:
         received = error is None and (not self.ended or self.takes)
         if received:
             self._deliver(found)
-        if not self._flying and self._over is not None:
-            over, self._over = self._over, None
-            over()
+        if not self._flying:
+            told, self._over = self._over, []
+            for over in told:
+                over()
         return received
 
     def end(self, error: IsthmusError) -> None:

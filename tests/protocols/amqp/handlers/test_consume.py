@@ -105,6 +105,23 @@ async def test_a_cancelled_consumer_gets_nothing_more_and_may_settle_what_it_has
         assert await left(peer) == 1
 
 
+async def test_what_a_consumer_without_acknowledgements_took_comes_before_its_cancellation_is_confirmed() -> None:
+    async with amqp_server() as server:
+        peer = await server.connect()
+        await filled(peer, 2_000)
+        peer.say(m.BasicConsume(queue="q", consumer_tag="c", no_ack=True))
+        peer.say(m.BasicCancel("c"))
+        kinds: list[type[m.Method]] = []
+
+        while not kinds or kinds[-1] is not m.BasicCancelOk:
+            kinds.append(type((await peer.next()).method))
+        behind = await peer.ask(m.QueueDeclare(queue="q", durable=True))
+
+        counts = server.broker.queue("default", "q").counts()
+        assert kinds.count(m.BasicDeliver) == counts.acked == 2_000 - counts.ready
+        assert isinstance(behind, m.QueueDeclareOk)
+
+
 async def test_who_consumes_from_a_queue_that_goes_is_told() -> None:
     async with amqp_server() as server:
         peer, other = await server.connect(), await server.connect()

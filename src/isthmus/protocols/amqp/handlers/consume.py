@@ -6,6 +6,7 @@ frames in one go. Nothing is granted while the peer does not read.
 Spec: AMQP 0-9-1 section 1.8.3, RabbitMQ "Consumer Prefetch", "Consumer Priorities", "Consumer Cancel Notify".
 """
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -71,6 +72,14 @@ class Consuming:
         if self._handle is not None:
             self._handle.cancel()
         self._channel.link.shared.forget(self)
+
+    async def finish(self) -> None:
+        """The same, when nothing is on its way any more: what is settled cannot go back to its queue."""
+        over: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        if self._handle is not None:
+            self._handle.cancel(lambda: over.set_result(None))
+            await self._channel.broker.clock.wait(over, None)
+        self.stop()
 
     def refill(self) -> None:
         """Ask for as much as it may have now."""
@@ -200,7 +209,9 @@ def _start(channel: Channel, asked: m.BasicConsume, tag: str, found: Found, queu
 async def on_cancel(channel: Channel, asked: m.BasicCancel) -> m.BasicCancelOk:
     """End a consumer; one that is not there is ended already."""
     consuming = channel.consumers.pop(asked.consumer_tag, None)
-    if consuming is not None:
+    if isinstance(consuming, Consuming):
+        await consuming.finish()
+    elif consuming is not None:
         consuming.stop()
         if consuming.queue is not None:
             # Its queue may end with it, and then is gone when that is answered.
