@@ -211,11 +211,10 @@ async def on_cancel(channel: Channel, asked: m.BasicCancel) -> m.BasicCancelOk:
     consuming = channel.consumers.pop(asked.consumer_tag, None)
     if isinstance(consuming, Consuming):
         await consuming.finish()
+        # Its queue may end with it, and then is gone when that is answered.
+        await channel.broker.endings.quiet(consuming.queue.id)
     elif consuming is not None:
         consuming.stop()
-        if consuming.queue is not None:
-            # Its queue may end with it, and then is gone when that is answered.
-            await channel.broker.endings.quiet(consuming.queue.id)
     else:
         replies.cancel(channel, asked.consumer_tag)
     return m.BasicCancelOk(asked.consumer_tag)
