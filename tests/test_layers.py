@@ -131,7 +131,7 @@ ROOMS: Final = (
     ),
     Room(
         "protocols.*.handlers protocols.*.handlers.*",
-        f"{LEAF} {BATCH} {DOOR} broker.* lenses.* log.facts log.partition log.pending protocols.sniff"
+        f"{LEAF} {BATCH} {DOOR} broker.* lenses.* log.facts log.partition log.pending log.unit protocols.sniff"
         " protocols.http.* {own}.*",
     ),
     Room(

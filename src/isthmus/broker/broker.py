@@ -585,6 +585,7 @@ class Broker:
         headers: Callable[[], Headers] | None = None,
         *,
         namespace: str = definition.DEFAULT_NAMESPACE,
+        unit: Unit | None = None,
     ) -> Routed:
         """Publish to all topics that an exchange leads to: one stored batch, one placement a topic.
 
@@ -601,6 +602,7 @@ class Broker:
             headers: gives those that exchanges of kind headers look at; without it those of the first record are
                 taken, and all records have to have the same.
             namespace: in which the default exchange looks.
+            unit: adds it there, for the caller to submit, instead of submitting one of its own.
 
         Raises:
             InvalidArgument: too many keys, an internal exchange, records that no one answer can be given for.
@@ -611,15 +613,15 @@ class Broker:
         targets = self._targets(session, exchange, keys, headers or (lambda: publishing.headers_of(records)), namespace)
         if not targets:
             return Routed(settled([]), (), ())
-        prepared, unit = Publish(records, self.clock.now_ms(), options), self.journal.unit()
+        prepared, into = Publish(records, self.clock.now_ms(), options), unit or self.journal.unit()
         known: list[Pending[list[Appended]]] = []
         fresh: Sequence[Topic] = targets
         if options.dedup is not None:
-            fresh, known = self._fresh(unit, targets, digest(options.dedup))
-        shares, refused = publishing.fan_out(unit, prepared, fresh, session.principal_id)
-        if shares:
-            known.append(self._submit(session, unit, shares))
-        letters = self.burial.turn_away(refused, prepared.records) if refused else None
+            fresh, known = self._fresh(into, targets, digest(options.dedup))
+        shares, refused = publishing.fan_out(into, prepared, fresh, session.principal_id)
+        if shares and unit is None:
+            known.append(self._submit(session, into, shares))
+        letters = self.burial.turn_away(refused, prepared.records) if refused and unit is None else None
         if letters is not None:
             known.append(publishing.nowhere(letters.submit()))
         return Routed(publishing.together(known), targets, refused)

@@ -4,7 +4,7 @@ Pure: it decides which deliveries a tag stands for, which confirms can be sent a
 given; it knows neither the broker nor the wire.
 
 Invariants:
-    C1: a delivery tag is given once, rising from 1, and settled at most once.
+    C1: a delivery tag is given once, rising from 1, and settled at most once; a rollback opens it again.
     C2: confirms leave in the order of their numbers, so that one with `multiple` covers nothing that is open.
     C3: what a consumer holds and may still be given is never more than its prefetch, and those of a channel with a
         prefetch of its own never more than that together.
@@ -14,6 +14,7 @@ Spec: AMQP 0-9-1 sections 1.8.3 (basic), RabbitMQ's confirms and its meaning of 
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Final, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -56,16 +57,23 @@ class Unsettled(Generic[T]):
         if not multiple:
             found = self._held.pop(tag, None)
             return None if found is None else [found]
-        if not tag:
-            return self.clear()
-        if tag not in self._held:
-            return None
-        tags = []
-        for each in self._held:
-            tags.append(each)
-            if each == tag:
-                break
-        return [self._held.pop(each) for each in tags]
+        rows = self.take_rows(tag, multiple=True)
+        return None if rows is None else [delivery for _, delivery in rows]
+
+    def take_rows(self, tag: int, *, multiple: bool) -> list[tuple[int, T]] | None:
+        """The same with their tags, for who may want to put them back."""
+        held = self._held
+        if not multiple or tag:
+            if tag not in held:
+                return None
+            tags = [tag] if not multiple else [*takewhile(tag.__ne__, held), tag]
+        else:
+            tags = list(held)
+        return [(each, held.pop(each)) for each in tags]
+
+    def restore(self, rows: Iterable[tuple[int, T]]) -> None:
+        """They are held again, under their old tags."""
+        self._held = dict(sorted([*self._held.items(), *rows], key=lambda row: row[0]))
 
     def take_each(self, tags: Iterable[int], into: list[T]) -> int | None:
         """The same for many tags, each for itself; the first that stands for nothing, at which it stops."""

@@ -33,7 +33,13 @@ class Timestamp(Struct, frozen=True, gc=False):
     seconds: int
 
 
-Value = bool | int | float | str | bytes | Decimal | Timestamp | list["Value"] | dict[str, "Value"] | None
+class Long(Struct, frozen=True, gc=False):
+    """A number that is to be sent with 64 bits however small it is, since clients tell the two apart."""
+
+    number: int
+
+
+Value = bool | int | float | str | bytes | Decimal | Timestamp | Long | list["Value"] | dict[str, "Value"] | None
 Table = dict[str, Value]
 
 
@@ -285,6 +291,8 @@ def _encoded(value: Value, depth: int) -> bytes:
             return b"x" + _U32.pack(len(value)) + value
         case Timestamp():
             return b"T" + _U64.pack(value.seconds)
+        case Long():
+            return b"l" + _I64.pack(value.number)
         case Decimal():
             return _decimal(value)
         case _:

@@ -24,7 +24,12 @@ from isthmus.web.management.call import DEFAULT_EXCHANGE, Call
 from isthmus.web.management.desk import channel
 from isthmus.web.management.values import payload_of, properties_of, shown_properties, text_or_base64
 
-MODES: Final = ("ack_requeue_true", "ack_requeue_false", "reject_requeue_true", "reject_requeue_false")
+MODES: Final[dict[str, acks.How]] = {
+    "ack_requeue_true": "release",
+    "ack_requeue_false": "ack",
+    "reject_requeue_true": "fail",
+    "reject_requeue_false": "reject",
+}
 ENCODINGS: Final = ("auto", "base64")
 AUTO: Final = "auto"
 
@@ -83,7 +88,7 @@ async def get(call: Call) -> Response:
         rows = [
             _row(one, left + len(leased) - 1 - index, encoding, max(0, truncate)) for index, one in enumerate(leased)
         ]
-        await _settle(at, [Given(found.queue, one.lease, None) for one in leased], mode)
+        await acks.finish(at, [Given(found.queue, one.lease, None) for one in leased], MODES[mode])
     return document(rows)
 
 
@@ -108,18 +113,6 @@ async def _taken(at: Channel, queue: Queue, count: int) -> list[Leased]:
         found += more
         left -= sum(len(one.record.value or b"") for one in more)
     return found
-
-
-async def _settle(at: Channel, given: list[Given], mode: str) -> None:
-    if mode == "ack_requeue_false":
-        for queue, leases in acks.by_queue(given).values():
-            unit = at.broker.journal.unit()
-            queue.ack(unit, leases, principal=at.session.principal_id)
-            await unit.submit()
-    elif mode == "reject_requeue_false":
-        await acks.reject(at, given)
-    else:
-        await acks.give_back(at, given, counts=mode == "reject_requeue_true")
 
 
 def _row(one: Leased, left: int, encoding: str, truncate: int) -> dict[str, Any]:

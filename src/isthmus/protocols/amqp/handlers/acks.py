@@ -8,15 +8,20 @@ Spec: AMQP 0-9-1 section 1.8.3, RabbitMQ "Consumer Acknowledgements", "Quorum Qu
 
 import logging
 from collections.abc import Sequence
+from typing import Literal
 
 from isthmus.errors import LeaseLost, RequestError
 from isthmus.lenses.queue.queue import Queue
+from isthmus.log.unit import Unit
 from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.errors import Code, Refused
 from isthmus.protocols.amqp.handlers.channel import Channel, Given, Taker
 from isthmus.record import Lease
 
 logger = logging.getLogger("isthmus.amqp")
+
+How = Literal["ack", "release", "fail", "reject"]
+"""What becomes of a delivery: done, handed out again, the same but counted as a failure, or dead."""
 
 Rows = dict[int, tuple[Queue, list[Lease]]]
 """Leases by the queue that they are of."""
@@ -32,11 +37,10 @@ class Settler:
     def ack(self, tag: int, *, multiple: bool) -> None:
         """These are done. Raises Refused for a tag that is not open."""
         channel = self._channel
-        found = take(channel, tag, multiple=multiple)
         if channel.transaction is not None:
-            channel.transaction.acked += found
+            channel.transaction.settle(channel, tag, "ack", multiple=multiple)
             return
-        self._acked += found
+        self._acked += take(channel, tag, multiple=multiple)
         channel.touch()
 
     def flush(self) -> None:
@@ -121,60 +125,55 @@ def let_go(channel: Channel, given: Sequence[Given]) -> None:
 
 async def on_nack(channel: Channel, asked: m.BasicNack) -> None:
     """Give back, or reject."""
-    await _back(channel, asked.delivery_tag, multiple=asked.multiple, requeue=asked.requeue, counts=False)
+    how: How = "release" if asked.requeue else "reject"
+    await _back(channel, asked.delivery_tag, how, multiple=asked.multiple)
 
 
 async def on_reject(channel: Channel, asked: m.BasicReject) -> None:
     """Give back, which counts as a failure, or reject."""
-    await _back(channel, asked.delivery_tag, multiple=False, requeue=asked.requeue, counts=True)
+    how: How = "fail" if asked.requeue else "reject"
+    await _back(channel, asked.delivery_tag, how, multiple=False)
 
 
 async def on_recover(channel: Channel, asked: m.BasicRecover | m.BasicRecoverAsync) -> m.BasicRecoverOk | None:
     """Give back all that is not settled."""
     if not asked.requeue:
         raise Refused(Code.NOT_IMPLEMENTED, "requeue=false")
-    given = channel.unsettled.clear()
-    await give_back(channel, given, counts=False)
+    await finish(channel, channel.unsettled.clear(), "release")
     return m.BasicRecoverOk() if isinstance(asked, m.BasicRecover) else None
 
 
-async def _back(channel: Channel, tag: int, *, multiple: bool, requeue: bool, counts: bool) -> None:
-    found = take(channel, tag, multiple=multiple)
-    if requeue:
-        await give_back(channel, found, counts=counts)
-    else:
-        await reject(channel, found)
+async def _back(channel: Channel, tag: int, how: How, *, multiple: bool) -> None:
+    if channel.transaction is not None:
+        channel.transaction.settle(channel, tag, how, multiple=multiple)
+        return
+    await finish(channel, take(channel, tag, multiple=multiple), how)
 
 
-async def give_back(channel: Channel, given: Sequence[Given], *, counts: bool) -> None:
-    """Hand out again, in the old order; what has failed too often by that dies of it."""
+async def finish(channel: Channel, given: Sequence[Given], how: How) -> None:
+    """Settle deliveries that way, in a unit for each queue. What is not held any more is let be."""
     for queue, leases in by_queue(given).values():
+        unit = channel.broker.journal.unit()
         try:
-            await _requeue(channel, queue, leases, counts=counts)
+            await add(channel, unit, queue, leases, how)
+            if unit.changes:
+                await unit.submit()
         except RequestError as error:
-            logger.debug("deliveries that could not be given back: %s", error)
+            logger.debug("deliveries that could not be settled: %s", error)
     let_go(channel, given)
 
 
-async def _requeue(channel: Channel, queue: Queue, leases: Sequence[Lease], *, counts: bool) -> None:
-    broker, principal = channel.broker, channel.session.principal_id
-    unit = broker.journal.unit()
-    if counts:
-        broker.bury(unit, queue, await queue.fail(unit, leases, 0, "delivery_limit", principal=principal))
-    else:
-        queue.release(unit, leases, principal=principal)
-    if unit.changes:
-        await unit.submit()
-
-
-async def reject(channel: Channel, given: Sequence[Given]) -> None:
-    """Settle as rejected, with a dead letter where the queue has a place for it."""
-    broker, principal = channel.broker, channel.session.principal_id
-    for queue, leases in by_queue(given).values():
-        unit = broker.journal.unit()
-        try:
-            broker.bury(unit, queue, await queue.reject(unit, leases, "rejected", principal=principal))
-            await unit.submit()
-        except RequestError as error:
-            logger.debug("deliveries that could not be rejected: %s", error)
-    let_go(channel, given)
+async def add(channel: Channel, unit: Unit, queue: Queue, leases: Sequence[Lease], how: How) -> None:
+    """Add what is to become of deliveries of one queue to a unit: what dies of it is buried there."""
+    principal = channel.session.principal_id
+    match how:
+        case "ack":
+            queue.ack(unit, leases, principal=principal)
+        case "release":
+            queue.release(unit, leases, principal=principal)
+        case "fail":
+            dead = await queue.fail(unit, leases, 0, "delivery_limit", principal=principal)
+            channel.broker.bury(unit, queue, dead)
+        case "reject":
+            dead = await queue.reject(unit, leases, "rejected", principal=principal)
+            channel.broker.bury(unit, queue, dead)

@@ -31,6 +31,7 @@ from isthmus.protocols.amqp.handlers.arguments import TYPE
 from isthmus.protocols.amqp.handlers.channel import Channel, Given
 from isthmus.protocols.amqp.handlers.queues import Found, arguments_of, find
 from isthmus.protocols.amqp.handlers.records import key_of, shown, with_headers
+from isthmus.protocols.amqp.table import Long
 from isthmus.record import Leased
 
 TAG_BYTES = 16
@@ -161,9 +162,9 @@ class Consuming:
 
 def counted(leased: Leased) -> dict[str, Any]:
     """How often a message was handed out before, and how often it failed."""
-    counts: dict[str, Any] = {"x-acquired-count": leased.lease.acquired - 1}
+    counts: dict[str, Any] = {"x-acquired-count": Long(leased.lease.acquired - 1)}
     if leased.lease.failed:
-        counts["x-delivery-count"] = leased.lease.failed
+        counts["x-delivery-count"] = Long(leased.lease.failed)
     return counts
 
 

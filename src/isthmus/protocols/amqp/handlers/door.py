@@ -146,10 +146,7 @@ class AmqpDoor:
 
     def _add(self, channel: Channel, message: Published) -> None:
         try:
-            if channel.transaction is not None:
-                channel.transaction.publish(message)
-            else:
-                channel.publisher.add(message)
+            channel.publisher.add(message)
         except IsthmusError as error:
             self._fail(channel, refused(error), m.BasicPublish())
 

@@ -15,6 +15,7 @@ from isthmus.broker.publishing import PLAIN, Routed
 from isthmus.errors import IsthmusError, Overloaded, RecordTooLarge
 from isthmus.limits import AMQP_RUN_BYTES_MAX, AMQP_RUN_RECORDS_MAX, AMQP_RUNS_MAX
 from isthmus.log.pending import Pending
+from isthmus.log.unit import Unit
 from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.channel import Run as Confirming
 from isthmus.protocols.amqp.codec import settled_frame
@@ -84,6 +85,8 @@ class Publisher:
             Refused: it cannot be published; messages before it are on their way.
         """
         name, key, raw = message.exchange, message.routing_key, message.properties
+        if self._channel.transaction is not None:
+            self._channel.transaction.grow(len(message.body))
         if not name and is_reply_key(key):
             self._reply(message)
             return
@@ -157,14 +160,18 @@ class Publisher:
     # ---- on their way ---------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        """Route what was gathered, as far as the disk has room."""
+        """Route what was gathered, as far as the disk has room; in a transaction it is kept for the commit."""
         self._number()
         self._forget()
         self.stuck = False
+        if self._channel.transaction is not None:
+            self._channel.transaction.runs += self._runs
+            self._runs.clear()
+            return
         while self._runs:
             run = self._runs[0]
             try:
-                routed = self._route(run)
+                routed = self.route(run)
             except Overloaded:
                 self.stuck = True
                 return
@@ -204,8 +211,7 @@ class Publisher:
         """A batch is on its way, or nobody takes it: that is told before it is confirmed."""
         confirming = run.confirming
         if not routed.topics:
-            for message in run.messages:
-                self._give_back(message)
+            self.give_back(run)
         self._channel.began(routed.pending)
         if confirming or routed.refused:
             routed.pending.add_done_callback(lambda done: self._landed(confirming, routed, done))
@@ -219,7 +225,8 @@ class Publisher:
             self._give_back(message)
         self.answer(confirming, ok=True)
 
-    def _route(self, run: Run) -> Routed:
+    def route(self, run: Run, unit: Unit | None = None) -> Routed:
+        """Send a run on its way, or add it to the unit of a transaction."""
         return self._link.broker.route(
             self._channel.session,
             run.exchange,
@@ -228,7 +235,13 @@ class Publisher:
             PLAIN,
             lambda: comparable(run.shape.table()),
             namespace=self._link.namespace,
+            unit=unit,
         )
+
+    def give_back(self, run: Run) -> None:
+        """Nobody takes a run: its messages return to who wants to hear of it."""
+        for message in run.messages:
+            self._give_back(message)
 
     def _give_back(self, message: Published) -> None:
         self._link.give(

@@ -24,7 +24,7 @@ from isthmus.limits import AMQP_DELAY_MS_MAX, AMQP_EXPIRATION_MS_MAX, AMQP_SHAPE
 from isthmus.log.headers import append_headers, decode_headers, encode_headers
 from isthmus.protocols.amqp import properties as props
 from isthmus.protocols.amqp.errors import Code, Refused
-from isthmus.protocols.amqp.table import Timestamp, decode_table, encode_table, merged, without
+from isthmus.protocols.amqp.table import Long, Timestamp, decode_table, encode_table, merged, without
 from isthmus.record import Record, StoredRecord
 
 EXCHANGE: Final = "amqp-exchange"
@@ -220,7 +220,7 @@ def _death(death: Death) -> dict[str, Any]:
     if death.expiration_ms is not None:
         row["original-expiration"] = str(death.expiration_ms)
     row |= {
-        "count": death.count,
+        "count": Long(death.count),
         "reason": death.reason,
         "queue": death.queue,
         "time": Timestamp(death.time_s),
