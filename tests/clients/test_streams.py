@@ -60,7 +60,10 @@ def filled(channel: Any, *bodies: str) -> None:  # noqa: ANN401
 
 
 def consumed(
-    channel: Any, offset: object, prefetch: int = 100, more: dict[str, object] | None = None
+    channel: Any,  # noqa: ANN401
+    offset: object,
+    prefetch: int = 100,
+    more: dict[str, object] | None = None,
 ) -> list[tuple[int, str]]:
     """What comes until nothing more comes: offsets and bodies."""
     channel.basic_qos(prefetch_count=prefetch)
