@@ -255,7 +255,7 @@ async def null_byte(bad: Bad) -> None:
 
 @row("an engine of a later version", errors.Unsupported, "later version")
 async def later_engine(bad: Bad) -> None:
-    await opened("amqp://localhost")
+    await opened("sqs://localhost")
 
 
 # ---- what the disk allows ------------------------------------------------------------------------------------------
