@@ -270,6 +270,8 @@ TARGETS: Final = [
     Target("AMQP tables", amqp_corpus.TABLES, amqp_corpus.read_table),
     Target("AMQP properties", amqp_corpus.PROPERTIES, amqp_corpus.read_properties),
     Target("AMQP connection", amqp_corpus.SESSIONS, amqp_corpus.meet),
+    Target("AMQP door", amqp_corpus.SESSIONS, amqp_corpus.FuzzedDoor().meet, memory_free=64 * MIB),
+    Target("AMQP handlers", [bytes(8), b"seed"], amqp_corpus.FuzzedDoor().meet_likely, memory_free=64 * MIB),
     Target("recovery", [SEGMENTS[0][1][:20_000]], recover, memory_free=64 * MIB),
 ]
 

@@ -1,11 +1,19 @@
 """Bytes of AMQP to mutate, and what has to hold of all that reads them: whatever comes, it is refused in words."""
 
+import asyncio
+import logging
+import random
 from typing import Any, Final
 
+from isthmus.broker.broker import Broker
+from isthmus.clock import ManualClock
 from isthmus.limits import AMQP_ASSEMBLY_BYTES_MAX, AMQP_FRAME_BYTES_MAX
+from isthmus.log.storage import MemoryStorage
 from isthmus.protocols.amqp import codec, properties
 from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.connection import Called, Connection, Published, Violation
+from isthmus.protocols.amqp.handlers.door import AmqpDoor
+from isthmus.protocols.amqp.handlers.service import AmqpService
 from isthmus.protocols.amqp.methods import ALL
 from isthmus.protocols.amqp.properties import Properties, encode_properties
 from isthmus.protocols.amqp.table import (
@@ -17,6 +25,9 @@ from isthmus.protocols.amqp.table import (
     merged,
     without,
 )
+from isthmus.protocols.door import Step
+from support.kafka_corpus import Unforeseen
+from support.native_corpus import SilentLine
 
 VALUES: Final[dict[str, Any]] = {
     "text": "ä",
@@ -130,3 +141,143 @@ def meet(data: bytes) -> None:
                 assert event.channel == 0
     assert 0 <= connection._collected_bytes <= min(len(data), AMQP_ASSEMBLY_BYTES_MAX)
     assert connection.buffered_bytes <= len(data) + len(codec.PROTOCOL_HEADERS[0])
+
+
+# ---- a door that is met -------------------------------------------------------------------------------------------
+
+MET_MAX: Final = 300
+"""Connections that one broker meets: what they make stays in it."""
+
+TURNS: Final = 60
+"""Turns of the loop after which nothing that was begun in memory is still under way."""
+
+LOGIN: Final = (
+    codec.PROTOCOL_HEADERS[0]
+    + codec.method_frame(0, m.ConnectionStartOk(VALUES, "PLAIN", b"\x00guest\x00guest", "en_US"))
+    + codec.method_frame(0, m.ConnectionTuneOk(100, AMQP_FRAME_BYTES_MAX, 0))
+    + codec.method_frame(0, m.ConnectionOpen("/"))
+)
+NAMES: Final = ("q", "q", "p", "ex", "amq.topic", "amq.headers", "", "none", "a.b.#", "x" * 255)
+TEXTS: Final = (*NAMES, "topic", "headers", "fanout", "direct", "x-delayed-message", "amq.rabbitmq.reply-to")
+ARGUMENTS: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"x-message-ttl": 1_000, "x-dead-letter-exchange": "ex"},
+    {"x-queue-type": "quorum", "x-delivery-limit": 1},
+    {"x-queue-type": "stream"},
+    {"x-max-length": 1, "x-overflow": "reject-publish"},
+    {"x-max-priority": 5, "x-single-active-consumer": True, "x-expires": 1_000},
+    {"x-match": "any", "text": "ä"},
+    {"x-stream-offset": "first", "x-priority": 3},
+    {"x-delayed-type": "topic", "alternate-exchange": "ex"},
+    VALUES,
+)
+
+
+def likely(rng: random.Random) -> bytes:
+    """Methods and messages of a client on two channels, about a few names: all can be read, whatever they ask."""
+    parts = [codec.method_frame(channel, m.ChannelOpen()) for channel in (1, 2)]
+    kinds = sorted(m.FROM_CLIENT - {m.BasicPublish}, key=lambda each: each.METHOD)
+    for _ in range(rng.randint(1, 40)):
+        channel = rng.randint(1, 2)
+        if rng.random() < 0.3:
+            exchange, key = rng.choice(NAMES), rng.choice(NAMES)
+            raw, body = rng.choice(PROPERTIES), bytes(rng.choice((0, 5, 300)))
+            publish = m.BasicPublish(0, exchange, key, mandatory=rng.random() < 0.5)
+            parts.append(codec.content_frames(channel, publish, raw, body, AMQP_FRAME_BYTES_MAX))
+            continue
+        kind = rng.choice(kinds)
+        method = kind(*(_value(rng, each) for each in codec.LAYOUTS[kind]))
+        parts.append(codec.method_frame(0 if kind.METHOD >> 16 == 10 else channel, method))
+    return b"".join(parts)
+
+
+def _value(rng: random.Random, kind: str) -> Any:  # noqa: ANN401 - the kind says what it is
+    match kind:
+        case "bit":
+            return rng.random() < 0.3
+        case "shortstr":
+            return rng.choice(TEXTS)
+        case "longstr":
+            return rng.choice((b"", b"PLAIN", b"\x00guest\x00guest"))
+        case "table":
+            return rng.choice(ARGUMENTS)
+        case _:
+            return rng.choice((0, 0, 1, 1, 2, 3, 10))
+
+
+class FuzzedDoor:
+    """A broker in memory at the end of every connection; made when it is needed, and now and then a new one."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._fail)
+        self._service: AmqpService | None = None
+        self._met = 0
+        self._unforeseen = Unforeseen()
+
+    def meet(self, data: bytes) -> None:
+        """One connection that is logged in, on which this comes, from its beginning to its end."""
+        log = logging.getLogger("isthmus.amqp")
+        log.addHandler(self._unforeseen)
+        try:
+            self._loop.run_until_complete(self._meet(LOGIN, data))
+        finally:
+            log.removeHandler(self._unforeseen)
+
+    def meet_likely(self, seed: bytes) -> None:
+        """One connection with methods that can be read; the bytes choose which."""
+        self.meet(likely(random.Random(seed)))
+
+    async def _meet(self, *pieces: bytes) -> None:
+        self._met += 1
+        if self._service is not None and self._met % MET_MAX == 0:
+            await self._service.shared.broker.close()
+            self._service = None
+        if self._service is None:
+            broker = Broker(MemoryStorage(), ManualClock())
+            await broker.open()
+            self._service = AmqpService(broker)
+        line = SilentLine()
+        door = self._service.open(line)
+        for piece in pieces:
+            door.receive(piece)
+            await self._turn(door, line)
+        said = b"".join(door.data_to_send())
+        door.drain()
+        await self._turn(door, line)
+        check_answers(said + b"".join(door.data_to_send()))
+        door.lost()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        failed, self._unforeseen.found = self._unforeseen.found, None
+        if failed is not None:
+            raise failed
+
+    async def _turn(self, door: AmqpDoor, line: SilentLine) -> None:
+        """Step until nothing more comes of it, also of what had to wait."""
+        quiet = 0
+        while quiet < TURNS and not line.closed:
+            quiet = 0 if door.step() is Step.MORE else quiet + 1
+            await asyncio.sleep(0)
+
+    def _fail(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What a callback raised, nobody else hears of."""
+        self._unforeseen.found = context.get("exception") or RuntimeError(context["message"])
+
+    def close(self) -> None:
+        """End the broker and its loop."""
+        if self._service is not None:
+            self._loop.run_until_complete(self._service.shared.broker.close())
+        self._loop.close()
+
+
+def check_answers(said: bytes) -> None:
+    """What a server says are whole frames in which a client finds no fault."""
+    client = Connection(from_client=False)
+    client.frame_bytes_max = AMQP_FRAME_BYTES_MAX
+    client.receive_data(said)
+    while (event := client.next_event()) is not None:
+        assert not isinstance(event, Violation), event
+        if isinstance(event, Called) and isinstance(event.method, m.ChannelClose | m.ConnectionClose):
+            assert event.method.reply_code != 541, event.method
+    assert not client.buffered_bytes, "half a frame"

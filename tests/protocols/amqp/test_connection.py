@@ -288,6 +288,16 @@ class TestFrames:
         assert one(events(connection, raw, raw)).code == 501
         assert connection.is_lost
 
+    def test_when_frames_cannot_be_told_apart_only_the_answer_to_the_close_is_seen(self) -> None:
+        connection = opened(1)
+        one(events(connection, codec.frame(4, 1, b"")))
+        answer = method(0, m.ConnectionCloseOk())
+
+        found = events(connection, publish(1, b"x" * 500) + answer[:5], answer[5:] + publish(1, b"y"), answer)
+
+        assert found == [Called(0, m.ConnectionCloseOk())] * 2
+        assert connection.buffered_bytes == 0
+
     @pytest.mark.parametrize(
         ("raw", "code"),
         [(codec.frame(codec.HEARTBEAT, 1, b""), 505), (codec.frame(codec.HEARTBEAT, 0, b"x"), 501)],

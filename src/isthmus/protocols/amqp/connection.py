@@ -160,6 +160,7 @@ _CONNECTION: Final = 10
 _CLOSES: Final = frozenset({methods.ConnectionClose.METHOD, methods.ConnectionCloseOk.METHOD})
 _CHANNEL_CLOSES: Final = frozenset({methods.ChannelClose.METHOD, methods.ChannelCloseOk.METHOD})
 _OPEN: Final = methods.ChannelOpen.METHOD
+_CLOSE_OK: Final = codec.method_frame(0, methods.ConnectionCloseOk())
 
 _UNPACK_FRAME: Final = codec.FRAME_HEAD.unpack_from
 _UNPACK_HEADER: Final = _HEADER.unpack_from
@@ -186,7 +187,9 @@ class Connection:
         self.channels_max = AMQP_CHANNELS_MAX
         """The highest number of a channel; the same."""
         self.is_lost = False
-        """Nothing that follows can be read: what the peer answers to a close is not seen either."""
+        """The frames that follow cannot be told apart: only the answer to a close is looked for."""
+        self._tail = b""
+        """The last bytes of what followed then, if they can be the beginning of that answer."""
         self._from_client = from_client
         self._allowed = methods.FROM_CLIENT if from_client else frozenset(methods.ALL) - methods.FROM_CLIENT
         if not from_client:
@@ -246,8 +249,8 @@ class Connection:
     def receive_data(self, data: bytes) -> None:
         """Keep what has arrived."""
         if self.is_lost:
-            return
-        if self._at == len(self._buffer) and not self._pending:
+            self._search(data)
+        elif self._at == len(self._buffer) and not self._pending:
             self._buffer, self._at = data, 0
         else:
             self._pending += data
@@ -260,6 +263,9 @@ class Connection:
             found = self._frame() if self._greeted else self._greeting()
             if found is not _SKIP:
                 return found  # type: ignore[return-value] # it is no _Skip
+        if self._tail == _CLOSE_OK:
+            self._tail = b""
+            return Called(0, methods.ConnectionCloseOk())
         return None
 
     @property
@@ -290,7 +296,8 @@ class Connection:
 
     def _frame(self) -> Event | _Skip | None:
         """Deal with the frame at the front."""
-        if len(self._buffer) - self._at < AROUND_BYTES and not self._gather(AROUND_BYTES):
+        head = codec.FRAME_HEAD.size
+        if len(self._buffer) - self._at < head and not self._gather(head):
             return None
         kind, channel, size = _UNPACK_FRAME(self._buffer, self._at)
         if size + AROUND_BYTES > self.frame_bytes_max + AMQP_FRAME_BYTES_GRACE:
@@ -325,6 +332,12 @@ class Connection:
         self.close()
         self._buffer, self._at = b"", 0
         self._pending = bytearray()
+
+    def _search(self, data: bytes) -> None:
+        """Look for the answer to a close among bytes that mean nothing else any more."""
+        if self._tail != _CLOSE_OK:
+            whole = self._tail + data
+            self._tail = _CLOSE_OK if _CLOSE_OK in whole else whole[1 - len(_CLOSE_OK) :]
 
     def _lost(self, text: str) -> Violation:
         """The frames cannot be told apart from here on."""

@@ -77,7 +77,8 @@ class Channel:
         """Deliveries to consumers that are not settled, which the shared prefetch counts."""
         self.flows = True
         self.last_queue = ""
-        self.backlog: deque[Any] = deque()
+        self.backlog: deque[tuple[Any, int]] = deque()
+        """Each with its bytes."""
         self.backlog_bytes = 0
         self.task: asyncio.Task[None] | None = None
         self.closing = False

@@ -48,6 +48,7 @@ from isthmus.protocols.amqp.handlers.link import Link, Shared
 from isthmus.protocols.amqp.handlers.publish import Publisher
 from isthmus.protocols.amqp.handlers.table import HANDLERS
 from isthmus.protocols.amqp.methods import Method
+from isthmus.protocols.amqp.table import encode_table
 from isthmus.protocols.door import Line, Step
 
 logger = logging.getLogger("isthmus.amqp")
@@ -139,7 +140,7 @@ class AmqpDoor:
                 self._room = asyncio.get_running_loop().create_task(self._wait_for_room(channel))
             return Step.HELD
         if channel.task is not None or channel.backlog:
-            self._keep(channel, message, len(message.body))
+            self._keep(channel, message)
         else:
             self._add(channel, message)
         return Step.MORE
@@ -214,7 +215,7 @@ class AmqpDoor:
             self._end(channel)
             return
         self._link.tell(0, m.ConnectionClose(event.code, event.text, event.class_id, event.method_id))
-        self._closing(event.text, waits=not self._wire.is_lost)
+        self._closing(event.text)
 
     def _on_channel(self, number: int, method: Method) -> None:
         if isinstance(method, m.ChannelOpen):
@@ -226,7 +227,7 @@ class AmqpDoor:
                 self._link.tell(number, m.ChannelCloseOk())
             return
         if channel.task is not None or channel.backlog:
-            self._keep(channel, method, 0)
+            self._keep(channel, method)
         else:
             self._handle(channel, method)
 
@@ -237,7 +238,7 @@ class AmqpDoor:
             return
         if channel.task is not None or channel.backlog:
             for tag in acks.tags:
-                self._keep(channel, m.BasicAck(tag), 0)
+                self._keep(channel, m.BasicAck(tag))
             return
         try:
             channel.settler.ack_each(acks.tags)
@@ -279,9 +280,10 @@ class AmqpDoor:
             if not self._link.gone:
                 self._go_on(channel)
 
-    def _keep(self, channel: Channel, event: Published | Method, size: int) -> None:
+    def _keep(self, channel: Channel, event: Published | Method) -> None:
         """It waits for what its channel does."""
-        channel.backlog.append(event)
+        size = _size_bytes(event)
+        channel.backlog.append((event, size))
         channel.backlog_bytes += size
         self._kept += 1
         self._kept_bytes += size
@@ -289,15 +291,15 @@ class AmqpDoor:
     def _go_on(self, channel: Channel) -> None:
         """What waits on a channel, until something has to be waited for again."""
         while channel.backlog and channel.task is None and not channel.closing:
-            event = channel.backlog[0]
+            event, size = channel.backlog[0]
             if isinstance(event, Published) and channel.publisher.stuck:
                 channel.task = asyncio.get_running_loop().create_task(self._unstick(channel))
                 break
             channel.backlog.popleft()
             self._kept -= 1
+            self._kept_bytes -= size
+            channel.backlog_bytes -= size
             if isinstance(event, Published):
-                self._kept_bytes -= len(event.body)
-                channel.backlog_bytes -= len(event.body)
                 self._add(channel, event)
             else:
                 self._handle(channel, event)
@@ -347,6 +349,7 @@ class AmqpDoor:
             del self._channels[channel.number]
         self._kept -= len(channel.backlog)
         self._kept_bytes -= channel.backlog_bytes
+        channel.backlog_bytes = 0
         channel.backlog.clear()
         consume.stop_all(channel)
         self._link.shared.replies.remove(channel)
@@ -410,7 +413,7 @@ class AmqpDoor:
             self._wire.close()
             text = f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
             self._link.tell(0, m.ConnectionClose(Code.ACCESS_REFUSED, f"ACCESS_REFUSED - {text}"))
-            self._closing(f"the login failed: {why}", waits=True)
+            self._closing(f"the login failed: {why}")
         else:
             self._over(f"the login failed: {why}")
 
@@ -477,15 +480,15 @@ class AmqpDoor:
         number = 0 if method is None else method.METHOD
         self._wire.close()
         self._link.tell(0, m.ConnectionClose(error.code, error.text, number >> 16, number & 0xFFFF))
-        self._closing(error.text, waits=True)
+        self._closing(error.text)
 
-    def _closing(self, why: str, *, waits: bool) -> None:
-        """A close was sent: end everything, and wait for its answer, if one can come (D4)."""
+    def _closing(self, why: str) -> None:
+        """A close was sent: end everything, and wait for its answer (D4).
+
+        Whoever hung up at once would have the system throw the close away when more has come that nobody read.
+        """
         self._phase = "closing"
         self._end_all()
-        if not waits:
-            self._over(why)
-            return
         logger.info("%s: a connection is closed: %s", self._line.peer.host, why)
         self._after("close", AMQP_CLOSE_MS, lambda: self._over("it does not answer a close"))
         self._line.wake()
@@ -581,6 +584,14 @@ class AmqpDoor:
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
+
+
+def _size_bytes(event: Published | Method) -> int:
+    """What can be large of what is kept: a message, or the arguments of a method."""
+    if isinstance(event, Published):
+        return len(event.body) + len(event.properties)
+    arguments = getattr(event, "arguments", None)
+    return len(encode_table(arguments)) if arguments else 0
 
 
 def _check_tuned(name: str, value: int, most: int, least: int) -> None:
