@@ -17,7 +17,7 @@ Apache Kafka, which proves that it asks for what Kafka does."""
 BROKERS: Final = ("isthmus", "apache") if ALL else ("isthmus",)
 
 
-AMQP_BROKERS: Final = ("isthmus", "rabbitmq") if ALL else ("rabbitmq",)
+AMQP_BROKERS: Final = ("isthmus", "rabbitmq") if ALL else ("isthmus",)
 
 
 @pytest.fixture
