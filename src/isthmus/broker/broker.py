@@ -314,11 +314,19 @@ class Broker:
         self.access.check(session, "create", asked.name)
         self._check_reach(session, asked)
         topic, queue = definitions.queue_made(self.catalog, asked, view_start, self.clock.now_ms())
-        gone = facts.QueueRemoved(queue.id), facts.TopicRemoved(topic.id)
-        self._end_with(session, asked.lifetime, self.catalog.queue_sets, *gone)
         own = [name for name in (asked.name, asked.view_of) if name is not None]
         names = [("topic", asked.namespace, name) for name in own]
-        return self.make(names, [topic, queue], lambda: self.catalog.queues[queue.id])
+        pending = self.make(names, [topic, queue], lambda: self.catalog.queues[queue.id])
+
+        def made(done: Pending[Queue]) -> None:
+            """Only now: a session may end before its queue is there, and then takes it along at once."""
+            if done.error is None and asked.lifetime == "session":
+                self.catalog.owners[queue.id] = session.id
+                gone = facts.QueueRemoved(queue.id), facts.TopicRemoved(topic.id)
+                self._end_with(session, asked.lifetime, self.catalog.queue_sets, *gone)
+
+        pending.add_done_callback(made)
+        return pending
 
     def _check_reach(self, session: Session, asked: QueueDefinition) -> None:
         """Nobody reads a topic by viewing it, or writes to one by letting letters die, who may not do so directly."""

@@ -142,6 +142,8 @@ class Catalog:
         self.leaving: set[str] = set()
         """Namespaces that are being removed, one unit after the other, in which nothing can be made any more."""
         self.making: dict[tuple[str, str, str], Pending[Any]] = {}
+        self.owners: dict[int, int] = {}
+        """By the id of a queue that lives as long as a session, that session."""
         # Who reads a topic, by its id: housekeeping asks for every topic, so nobody may look through all readers.
         self._queues_on: dict[int, dict[int, None]] = {}
         self._groups_on: dict[int, dict[int, None]] = {}
@@ -368,6 +370,7 @@ class Catalog:
         if declared is None:
             return
         self.queue_names.pop((declared.namespace, declared.name), None)
+        self.owners.pop(fact.id, None)
         for topic in _topics_of(declared):
             _discard(self._queues_on, topic, fact.id)
         queue = self.queues.pop(fact.id, None)

@@ -142,7 +142,7 @@ class Management:
         listeners: Callable[[], list[tuple[str, str, int]]] = list,
     ) -> None:
         chosen = options or AmqpOptions()
-        shared = Shared(broker=broker, options=chosen, replies=Replies(), exclusive={}, owners={})
+        shared = Shared(broker=broker, options=chosen, replies=Replies(), exclusive={})
         self._api = Api(broker=broker, version=version, options=chosen, shared=shared, listeners=listeners)
         self.running = 0
         """Requests that are being answered."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from isthmus.definition import QueueDefinition
 from isthmus.protocols.amqp import methods as m
 from support.amqp import AmqpPeer, amqp_server, declared
 
@@ -166,3 +167,17 @@ async def test_the_default_exchange_cannot_be_bound() -> None:
         found = await refused(peer, m.QueueBind(queue="q", exchange=""))
 
         assert found == (403, "operation not permitted on the default exchange")
+
+
+async def test_an_exclusive_queue_goes_although_its_connection_was_lost_while_it_was_made() -> None:
+    async with amqp_server() as server:
+        session = server.broker.session()
+        asked = QueueDefinition(name="q", lifetime="session")
+        making = server.broker.create_queue(session, asked)
+        session.end()
+
+        await making
+        await server.broker.quiet("topic", "default", "q")
+
+        assert ("default", "q") not in server.broker.catalog.queue_names
+        assert server.broker.catalog.owners == {}

@@ -45,6 +45,7 @@ from isthmus.protocols.amqp.handlers import consume, exchanges, login
 from isthmus.protocols.amqp.handlers.acks import Settler
 from isthmus.protocols.amqp.handlers.channel import Channel
 from isthmus.protocols.amqp.handlers.link import Link, Shared
+from isthmus.protocols.amqp.handlers.listing import Listed
 from isthmus.protocols.amqp.handlers.publish import Publisher
 from isthmus.protocols.amqp.handlers.table import HANDLERS
 from isthmus.protocols.amqp.methods import Method
@@ -74,6 +75,8 @@ class AmqpDoor:
         self._heartbeat_ms = 0
         self._heard_ms = self._clock.monotonic_ms()
         self._blocked = False
+        self._mechanism = ""
+        self._listed: Listed | None = None
         self._kept = 0
         self._kept_bytes = 0
 
@@ -326,6 +329,8 @@ class AmqpDoor:
         channel.publisher = Publisher(channel)
         channel.settler = Settler(channel)
         self._channels[number] = channel
+        if self._listed is not None:
+            self._listed.opened(channel)
         channel.tell(m.ChannelOpenOk())
 
     def _fail(self, channel: Channel, error: Refused, method: Method | None) -> None:
@@ -347,6 +352,8 @@ class AmqpDoor:
         channel.closing = True
         if self._channels.get(channel.number) is channel:
             del self._channels[channel.number]
+            if self._listed is not None:
+                self._listed.closed(channel)
         self._kept -= len(channel.backlog)
         self._kept_bytes -= channel.backlog_bytes
         channel.backlog_bytes = 0
@@ -402,6 +409,7 @@ class AmqpDoor:
             return
         link.session = broker.session(found.principal)
         link.user = found.user
+        self._mechanism = said.mechanism
         link.session.on_end(self._ended)
         self._line.known(found.principal)
         self._phase = "tune"
@@ -444,6 +452,13 @@ class AmqpDoor:
         if self._link.gone or self._phase != "busy":
             return
         self._phase = "open"
+        self._listed = Listed(
+            self._link,
+            self._mechanism,
+            heartbeat_s=self._heartbeat_ms // 1_000,
+            channels_max=self._wire.channels_max,
+            close=self._told_to_close,
+        )
         self._wire.open()
         self._link.tell(0, m.ConnectionOpenOk())
         self._line.wake()
@@ -535,6 +550,10 @@ class AmqpDoor:
         if not self._link.gone and self._phase not in {"closing", "over"}:
             self._refuse(Refused(Code.CONNECTION_FORCED, "the session was ended"), None)
 
+    def _told_to_close(self, reason: str) -> None:
+        """Somebody who looks after the server wants it gone."""
+        self._refuse(Refused(Code.CONNECTION_FORCED, reason), None)
+
     def drain(self) -> None:
         """See `Door`: say that the server stops, when what runs is done; who has gone is told nothing."""
         if self._line.ended or self._phase not in {"open", "closing"}:
@@ -558,6 +577,8 @@ class AmqpDoor:
         for name in list(self._timers):
             self._cancel(name)
         self._end_all()
+        if self._listed is not None:
+            self._listed.leave()
         link.gone = True
         for task in (self._task, self._room):
             if task is not None:

@@ -70,15 +70,13 @@ class AmqpOptions(Struct, frozen=True, kw_only=True):
 class Shared(Struct, frozen=True, kw_only=True):
     """What all connections of a listener share.
 
-    By a queue's id: `exclusive` names the one consumer that it has been promised to, `owners` the session that an
-    exclusive queue is of.
+    `exclusive` names the one consumer that a queue has been promised to, by the queue's id.
     """
 
     broker: Broker
     options: AmqpOptions
     replies: "Replies"
     exclusive: dict[int, object]
-    owners: dict[int, int]
 
     def forget(self, consumer: object) -> None:
         """A consumer has ended: if a queue was its alone, others may have it."""

@@ -31,9 +31,23 @@ from isthmus.record import Record
 class Run:
     """Messages of a channel that go the same way: the batch that the next ones join."""
 
-    __slots__ = ("confirming", "exchange", "key", "keys", "messages", "mixes", "name", "records", "shape", "size")
+    __slots__ = (
+        "confirming",
+        "exchange",
+        "key",
+        "keys",
+        "messages",
+        "mixes",
+        "most",
+        "name",
+        "records",
+        "shape",
+        "size",
+    )
 
-    def __init__(self, name: str, exchange: Exchange | None, keys: tuple[str, ...], of: Shape, *, mixes: bool) -> None:
+    def __init__(
+        self, name: str, exchange: Exchange | None, keys: tuple[str, ...], of: Shape, *, mixes: bool, most: int
+    ) -> None:
         self.name = name
         self.exchange = exchange
         self.keys = keys
@@ -41,6 +55,8 @@ class Run:
         self.shape = of
         self.mixes = mixes
         """Whether messages with other properties go the same way for certain."""
+        self.most = most
+        """How many there may be: one where a queue may have room for some of them and not for all."""
         self.records: list[Record] = []
         self.messages: list[Published] = []
         """Those that want to come back when nobody takes them: all or none."""
@@ -55,7 +71,7 @@ class Run:
             and self.name == message.exchange
             and message.mandatory is bool(self.messages)
             and (of is self.shape or (self.mixes and of.is_plain))
-            and len(self.records) < AMQP_RUN_RECORDS_MAX
+            and len(self.records) < self.most
             and self.size < AMQP_RUN_BYTES_MAX
         )
 
@@ -120,12 +136,25 @@ class Publisher:
         if not alone or not self._latest or self._size >= AMQP_RUN_BYTES_MAX or len(self._runs) >= AMQP_RUNS_MAX:
             self.flush()
         exchange = self._checked(message, of)
+        keys = (key, *of.keys)
+        most = 1 if self._may_refuse(exchange, keys, of) else AMQP_RUN_RECORDS_MAX
         mixes = exchange is None or (exchange.id, key) in self._link.broker.catalog.routes
-        run = Run(name, exchange, (key, *of.keys), of, mixes=mixes and of.is_plain)
+        run = Run(name, exchange, keys, of, mixes=mixes and of.is_plain, most=most)
         self._runs.append(run)
         if alone:
             self._latest[key] = run
         return run
+
+    def _may_refuse(self, exchange: Exchange | None, keys: tuple[str, ...], of: Shape) -> bool:
+        """Whether a queue on the way has a bound at which it refuses: then each message is asked for by itself."""
+        catalog = self._link.broker.catalog
+        if exchange is None:
+            found = [catalog.topic_names.get((self._link.namespace, key), 0) for key in keys]
+            topics = [catalog.topics[topic] for topic in found if topic]
+        else:
+            topics = list(catalog.targets(exchange, keys, lambda: comparable(of.table())))
+        lenses = [topic.lens for topic in topics]
+        return any(lens is not None and lens.bounded and lens.config.overflow != "drop" for lens in lenses)
 
     def _checked(self, message: Published, of: Shape) -> Exchange | None:
         """The exchange of a message that may be published; if it may not, those before it are on their way."""

@@ -83,7 +83,7 @@ def check_owner(channel: Channel, found: Found) -> None:
     declared = found.declared
     if declared is None or declared.lifetime != "session":
         return
-    if channel.link.shared.owners.get(declared.id) != channel.link.session.id:
+    if channel.broker.catalog.owners.get(declared.id) != channel.link.session.id:
         raise Refused(
             Code.RESOURCE_LOCKED,
             f"cannot obtain exclusive access to locked queue '{found.name}' in vhost '{channel.link.vhost}'."
@@ -189,8 +189,6 @@ async def _make(channel: Channel, named: Named, flags: Flags, arguments: Table, 
     )
     queue = await broker.create_queue(channel.link.session, definition)
     declared = broker.catalog.queue_sets[queue.id]
-    if flags.exclusive:
-        channel.link.shared.owners[queue.id] = channel.link.session.id
     return Found(named.name, broker.catalog.topics[declared.topic], queue, declared)
 
 

@@ -20,9 +20,7 @@ class AmqpService:
     """
 
     def __init__(self, broker: Broker, options: AmqpOptions | None = None) -> None:
-        self.shared = Shared(
-            broker=broker, options=options or AmqpOptions(), replies=Replies(), exclusive={}, owners={}
-        )
+        self.shared = Shared(broker=broker, options=options or AmqpOptions(), replies=Replies(), exclusive={})
         if way_of not in broker.burial.views:
             broker.burial.views.append(way_of)
 
