@@ -1,7 +1,13 @@
 """basic.consume, cancel, get and qos over a real socket: prefetch, order, priorities, who is told when a queue goes."""
 
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
+from isthmus.log.commit import Writer
+from isthmus.log.storage import RealStorage
 from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.connection import Brought
 from support.amqp import AmqpPeer, amqp_server, declared
@@ -120,6 +126,27 @@ async def test_what_a_consumer_without_acknowledgements_took_comes_before_its_ca
         counts = server.broker.queue("default", "q").counts()
         assert kinds.count(m.BasicDeliver) == counts.acked == 2_000 - counts.ready
         assert isinstance(behind, m.QueueDeclareOk)
+
+
+@pytest.mark.parametrize("no_ack", [False, True])
+async def test_a_queue_that_ends_with_its_last_consumer_is_gone_when_the_cancellation_is_confirmed(
+    no_ack: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Writer._write
+
+    def slowly(self: Writer, buffers: Sequence[bytes], *, sync: bool) -> None:
+        time.sleep(0.02)
+        write(self, buffers, sync=sync)
+
+    monkeypatch.setattr(Writer, "_write", slowly)
+    async with amqp_server(RealStorage(str(tmp_path / "store"))) as server:
+        peer = await server.connect()
+        await declared(peer, durable=False, auto_delete=True)
+        await peer.ask(m.BasicConsume(queue="q", consumer_tag="c", no_ack=no_ack))
+
+        assert isinstance(await peer.ask(m.BasicCancel("c")), m.BasicCancelOk)
+
+        assert "q" not in {name for _, name in server.broker.catalog.queue_names}
 
 
 async def test_who_consumes_from_a_queue_that_goes_is_told() -> None:
