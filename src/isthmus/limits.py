@@ -228,6 +228,12 @@ GROUPS_RETURN_MS: Final = 86_400_000
 QUEUE_WINDOW_MAX: Final = 120_000
 """Unsettled records admitted per partition of a queue."""
 
+DELAYED_AT_ONCE: Final = 256
+"""Events of a delayed exchange that are due and on their way to where they are routed."""
+
+DELAYED_RETRY_MS: Final = 1_000
+"""When those are tried again that could not be routed."""
+
 QUEUE_DELAYED_MAX: Final = 1_000_000
 """Delayed records of one queue; while there are more, no further ones are read."""
 

@@ -96,7 +96,7 @@ class TestFacts:
 
             definitions.topic_made(catalog, TopicDefinition(name="new"), 5)
             definitions.queue_made(catalog, QueueDefinition(name="jobs"), (), 5)
-            definitions.exchange_made(catalog, ExchangeDefinition(name="new"))
+            definitions.exchange_made(catalog, ExchangeDefinition(name="new"), 0)
             definitions.bound(catalog, Binding(exchange="sales", topic="orders"))
             definitions.topic_gone(catalog, w.find("work"))
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from isthmus import definition
-from isthmus.broker import definitions, foreign, publishing
+from isthmus.broker import definitions, delays, foreign, publishing
 from isthmus.broker.access import Access, Session
 from isthmus.broker.bindings import Headers
 from isthmus.broker.burial import Burial
 from isthmus.broker.catalog import PARTITION_BITS, Catalog, Exchange, Topic
 from isthmus.broker.connections import Connections
+from isthmus.broker.delays import Delays
 from isthmus.broker.dues import Dues
 from isthmus.broker.endings import Endings
 from isthmus.broker.foreign import Lanes
@@ -93,6 +94,7 @@ class Broker:
         self._on_due = self.dues.at
         self.endings = Endings(self)
         self.burial = Burial(self)
+        self.delays = Delays(self)
         self.lanes = Lanes(self.journal.run)
         self._flying: dict[tuple[int, int, int, int], Pending[list[Appended]]] = {}
         self.opened_ms = 0
@@ -124,6 +126,7 @@ class Broker:
             self.housekeeping.start()
             self.dues.start()
             self.endings.start()
+            self.delays.start()
         return self.report
 
     async def close(self) -> None:
@@ -380,10 +383,22 @@ class Broker:
         self.access.check(session, "create", asked.name)
         if asked.alternate is not None:
             self.access.check(session, "publish", asked.alternate)
-        fact = definitions.exchange_made(self.catalog, asked)
-        self._end_with(session, asked.lifetime, self.catalog.exchanges, facts.ExchangeRemoved(fact.id))
-        name = ("exchange", asked.namespace, asked.name)
-        return self.make([name], [fact], lambda: self.catalog.exchanges[fact.id])
+        fact, topic, queue = definitions.exchange_made(self.catalog, asked, self.clock.now_ms())
+        gone: list[Removal] = [facts.ExchangeRemoved(fact.id)]
+        names: list[Key] = [("exchange", asked.namespace, asked.name)]
+        made: list[facts.Fact] = [fact]
+        if topic is not None and queue is not None:
+            gone += [facts.QueueRemoved(queue.id), facts.TopicRemoved(topic.id)]
+            names.append(("topic", topic.namespace, topic.name))
+            made += [topic, queue]
+        self._end_with(session, asked.lifetime, self.catalog.exchanges, *gone)
+
+        def known() -> Exchange:
+            exchange = self.catalog.exchanges[fact.id]
+            self.delays.watch(exchange)
+            return exchange
+
+        return self.make(names, made, known)
 
     def remove_exchange(self, session: Session, namespace: str, name: str, *, if_unused: bool = False) -> Pending[None]:
         """Remove an exchange with the bindings from it and to it. Raises UnknownExchange, InUse."""
@@ -594,6 +609,7 @@ class Broker:
         *,
         namespace: str = definition.DEFAULT_NAMESPACE,
         unit: Unit | None = None,
+        due: bool = False,
     ) -> Routed:
         """Publish to all topics that an exchange leads to: one stored batch, one placement a topic.
 
@@ -611,6 +627,7 @@ class Broker:
                 taken, and all records have to have the same.
             namespace: in which the default exchange looks.
             unit: adds it there, for the caller to submit, instead of submitting one of its own.
+            due: route at once, also what an exchange that delays would keep until it is due.
 
         Raises:
             InvalidArgument: too many keys, an internal exchange, records that no one answer can be given for.
@@ -618,7 +635,15 @@ class Broker:
         """
         if not 1 <= len(keys) <= ROUTING_KEYS_MAX:
             raise InvalidArgument("keys", f"there are {len(keys)}; a publish has 1 to {ROUTING_KEYS_MAX}")
-        targets = self._targets(session, exchange, keys, headers or (lambda: publishing.headers_of(records)), namespace)
+        targets: Sequence[Topic]
+        delaying = exchange is not None and exchange.set.delayed and not due
+        if delaying and exchange is not None and (options.due_ms is not None or delays.waits(records[0])):
+            targets = [self.topic(exchange.set.namespace, delays.hold_name(exchange.name))]
+            self.access.check(session, "publish", exchange.name)
+            records = delays.held(records, keys)
+        else:
+            found = headers or (lambda: publishing.headers_of(records))
+            targets = self._targets(session, exchange, keys, found, namespace)
         if not targets:
             return Routed(settled([]), (), ())
         prepared, into = Publish(records, self.clock.now_ms(), options), unit or self.journal.unit()

@@ -31,6 +31,8 @@ from isthmus.log.journal import Journal, Pending
 from isthmus.log.partition import Partition
 
 PARTITION_BITS: Final = 16
+DELAYED: Final = ".delayed"
+"""What the name of the queue ends with in which the events of a delayed exchange wait."""
 K = TypeVar("K")
 N = TypeVar("N")
 Key = tuple[str, str]
@@ -256,6 +258,14 @@ class Catalog:
         """The queues whose dead letters go to a topic by its name."""
         found = self._buried_in.get((topic.set.namespace, topic.name), ())
         return [self.queue_sets[queue] for queue in found]
+
+    def delayed_into(self, topic: Topic) -> Exchange | None:
+        """The exchange whose delayed events wait in a topic; None for any other topic."""
+        if not topic.name.endswith(DELAYED):
+            return None
+        key = (topic.set.namespace, topic.name.removesuffix(DELAYED))
+        exchange = self.exchanges.get(self.exchange_names.get(key, 0))
+        return exchange if exchange is not None and exchange.set.delayed else None
 
     def readers(self, topic: Topic) -> tuple[list[ConsumerGroup], list[Queue]]:
         """The declared readers of a topic: groups with a position in it, queues on it."""

@@ -7,6 +7,7 @@ import uuid
 
 from isthmus.broker.bindings import identity
 from isthmus.broker.catalog import Catalog, Exchange, Topic
+from isthmus.broker.delays import hold_name, hold_of
 from isthmus.broker.foreign import LATER
 from isthmus.definition import (
     Binding,
@@ -102,6 +103,9 @@ def topic_gone(catalog: Catalog, topic: Topic) -> list[facts.Fact]:
     views = catalog.views_of(topic.id)
     if views:
         raise InUse("topic", topic.name, f"queue {views[0].name!r}")
+    delayed = catalog.delayed_into(topic)
+    if delayed is not None:
+        raise InUse("queue", topic.name, f"exchange {delayed.name!r}, whose delayed events wait in it")
     buried = catalog.buried_in(topic)
     if buried:
         raise InUse("queue", topic.name, f"queue {buried[0].name!r}, whose dead letters it takes")
@@ -198,8 +202,12 @@ def queue_altered(catalog: Catalog, old: facts.QueueSet, asked: QueueDefinition)
 # ---- exchanges -----------------------------------------------------------------------------------------------------
 
 
-def exchange_made(catalog: Catalog, asked: ExchangeDefinition) -> facts.ExchangeSet:
-    """A new exchange. Its alternate need not exist: until it does, what finds no way goes nowhere.
+def exchange_made(
+    catalog: Catalog, asked: ExchangeDefinition, now_ms: int
+) -> tuple[facts.ExchangeSet, facts.TopicSet | None, facts.QueueSet | None]:
+    """A new exchange, with topic and queue of what waits if it delays.
+
+    Its alternate need not exist: until it does, what finds no way goes nowhere.
 
     Raises:
         AlreadyExists, InvalidName, Overloaded, UnknownNamespace: it cannot be made.
@@ -212,10 +220,26 @@ def exchange_made(catalog: Catalog, asked: ExchangeDefinition) -> facts.Exchange
         raise AlreadyExists("exchange", asked.name)
     if len(catalog.exchanges) >= EXCHANGES_MAX:
         raise Overloaded("exchanges", EXCHANGES_MAX)
-    return facts.ExchangeSet(
+    made = facts.ExchangeSet(
         catalog.new_id(), asked.namespace, asked.name, asked.kind, asked.lifetime, asked.auto_remove, asked.internal,
         asked.alternate, asked.delayed, asked.kept,
     )  # fmt: skip
+    if not asked.delayed:
+        return made, None, None
+    hold = hold_of(asked)
+    if (hold.namespace, hold.name) in catalog.topic_names:
+        raise AlreadyExists("topic", hold.name, "the exchange needs a queue of that name for what waits")
+    return made, *queue_made(catalog, hold, (), now_ms)
+
+
+def exchange_ended(catalog: Catalog, exchange: Exchange) -> list[facts.Fact]:
+    """An exchange is gone, and if it delays what waits in it."""
+    key = (exchange.set.namespace, hold_name(exchange.name))
+    hold = catalog.queue_names.get(key) if exchange.set.delayed else None
+    if hold is None:
+        return [facts.ExchangeRemoved(exchange.id)]
+    topic = catalog.queue_sets[hold].topic
+    return [facts.ExchangeRemoved(exchange.id), facts.QueueRemoved(hold), facts.TopicRemoved(topic)]
 
 
 def exchange_gone(catalog: Catalog, exchange: Exchange, *, if_unused: bool) -> list[facts.Fact]:
@@ -226,7 +250,7 @@ def exchange_gone(catalog: Catalog, exchange: Exchange, *, if_unused: bool) -> l
     """
     if if_unused and (exchange.bindings or exchange.flying):
         raise InUse("exchange", exchange.name, "bindings from it")
-    return [facts.ExchangeRemoved(exchange.id), *emptied(catalog, exchange.id)]
+    return [*exchange_ended(catalog, exchange), *emptied(catalog, exchange.id)]
 
 
 def emptied(catalog: Catalog, *targets: int) -> list[facts.Fact]:
@@ -240,13 +264,14 @@ def emptied(catalog: Catalog, *targets: int) -> list[facts.Fact]:
             if all((row.topic or row.to_exchange) in gone for row in source.bindings.values()):
                 gone.add(source.id)
                 ahead.append(source.id)
-                found.append(facts.ExchangeRemoved(source.id))
+                found += exchange_ended(catalog, source)
     return found
 
 
 def left_empty(catalog: Catalog) -> list[facts.Fact]:
     """The end of exchanges that are to go with their last binding, and lost it to several requests at once."""
-    return [facts.ExchangeRemoved(each) for each in catalog.left_empty if not catalog.exchanges[each].flying]
+    empty = [catalog.exchanges[each] for each in catalog.left_empty]
+    return [fact for each in empty if not each.flying for fact in exchange_ended(catalog, each)]
 
 
 def bound(catalog: Catalog, asked: Binding) -> facts.BindingSet:

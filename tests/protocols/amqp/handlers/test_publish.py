@@ -3,6 +3,9 @@
 import pytest
 
 from isthmus.protocols.amqp import methods as m
+from isthmus.protocols.amqp.connection import Brought
+from isthmus.protocols.amqp.properties import decode_properties
+from isthmus.protocols.amqp.table import Table
 from support.amqp import AmqpPeer, amqp_server, declared
 
 
@@ -228,3 +231,24 @@ async def test_a_full_queue_takes_as_much_of_a_burst_as_fits_and_refuses_the_res
         assert isinstance(answers[0], m.BasicAck)
         assert max(told) == 6
         assert server.broker.queue("default", "q").counts().ready == 3
+
+
+async def test_a_delayed_exchange_keeps_a_message_until_it_is_due() -> None:
+    async with amqp_server() as server:
+        peer = await server.connect()
+        await declared(peer)
+        arguments: Table = {"x-delayed-type": "direct"}
+        await peer.ask(m.ExchangeDeclare(exchange="later", kind="x-delayed-message", arguments=arguments))
+        await peer.ask(m.QueueBind(queue="q", exchange="later", routing_key="k"))
+        await peer.ask(m.BasicConsume(queue="q", no_ack=True))
+        await peer.ask(m.ConfirmSelect())
+
+        peer.publish("k", b"late", exchange="later", mandatory=True, headers={"x-delay": 150, "a": "b"})
+        await peer.hear(m.BasicAck)  # it is kept, whoever will take it, so it does not return
+        peer.publish("k", b"now", exchange="later")
+        heard = [await peer.next() for _ in range(3)]
+
+        assert [each.body for each in heard if isinstance(each, Brought)] == [b"now", b"late"]
+        last = heard[-1]
+        assert isinstance(last, Brought)
+        assert decode_properties(last.properties).headers == {"x-delay": -150, "a": "b"}

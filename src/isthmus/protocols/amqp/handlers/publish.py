@@ -106,10 +106,10 @@ class Publisher:
         if not name and is_reply_key(key):
             self._reply(message)
             return
-        of = shape(name, raw)
+        of = shape(name, raw, delayed=bool(name) and self._delays(name))
         if of.reply_to == PSEUDO_QUEUE:
             raw = with_reply_to(self._channel, raw)
-            of = shape(name, raw)
+            of = shape(name, raw, delayed=bool(name) and self._delays(name))
         run = self._run
         if run is None or not run.takes(message, of):
             run = self._run = self._other(message, of) or self._begin(message, of)
@@ -120,6 +120,11 @@ class Publisher:
         if message.mandatory:
             run.messages.append(message)
         self._channel.touch()
+
+    def _delays(self, name: str) -> bool:
+        catalog = self._link.broker.catalog
+        found = catalog.exchanges.get(catalog.exchange_names.get((self._link.namespace, name), 0))
+        return found is not None and found.set.delayed
 
     def _other(self, message: Published, of: Shape) -> Run | None:
         """An earlier run for its queue alone that it may join without overtaking anything there."""
