@@ -1,5 +1,8 @@
 """The pages of engines say of promises what the engines say."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from isthmus.engines.base import Capability
 from isthmus.engines.kafka import engine as kafka
 from isthmus.engines.rabbitmq import engine as rabbitmq
+from support.rabbitmq import RabbitMQ
 from support.source import ROOT
 
 PAGES = ROOT / "docs/engines"
@@ -28,3 +32,15 @@ def test_the_table_is_that_of_the_engine(page: str, mark: str, promises: Mapping
     rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines()[2:]]
 
     assert rows == [(f"`{name}`", each.support, each.how) for name, each in promises.items()]
+
+
+@pytest.mark.process
+def test_the_example_runs_on_a_real_rabbitmq(rabbit: RabbitMQ) -> None:
+    (program,) = re.findall(r"^```py\n(.*?)^```$", (PAGES / "rabbitmq.md").read_text(), re.MULTILINE | re.DOTALL)
+    with rabbit.vhost("docs") as url:
+        program = program.replace("amqp://guest:guest@localhost:5672/", url)
+        program = program.replace("http://localhost:15672", rabbit.api_url)
+        ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == "['o-0', 'o-1', 'o-2', 'o-3', 'o-4']\n"

@@ -55,9 +55,8 @@ async def take(source: Source, max_events: int = 1_000) -> list[Received]:
 
 
 def patience_s(source: Source) -> float:
-    """How long what there is may take to arrive, in real seconds: threads and another process bring Kafka's."""
-    module = type(source).__module__
-    return 0.7 if module.startswith("isthmus.engines.kafka") else 0.4 if "rabbitmq" in module else 0.0
+    """How long what there is may take to arrive, in real seconds: threads and another process bring it."""
+    return 0.7 if type(source).__module__.startswith(("isthmus.engines.kafka", "isthmus.engines.rabbitmq")) else 0.0
 
 
 async def settle(engine: Engine, source: Source, received: Sequence[Received]) -> None:

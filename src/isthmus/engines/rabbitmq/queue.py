@@ -144,6 +144,7 @@ class QueueSource:
         until_ms = self._clock.monotonic_ms() + wait_ms
         while self._is_open():
             await self._let_in(max_events)
+            await self._gather(max_events)
             found = await self._take(max_events, max_bytes)
             if found or self._clock.monotonic_ms() >= until_ms or not self._is_open():
                 return found
@@ -165,6 +166,13 @@ class QueueSource:
         else:
             self._begun = True
             await self._feed.begin(wanted)
+
+    async def _gather(self, max_events: int) -> None:
+        """What comes with the first one comes in the next turns of the loop, one by one."""
+        seen = 0
+        while seen < len(self._ready) < max_events:
+            seen = len(self._ready)
+            await asyncio.sleep(0)
 
     async def _take(self, max_events: int, max_bytes: int) -> list[Received]:
         now_ms, left_bytes = self._clock.now_ms(), max_bytes
