@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.handlers.arguments import ARGUMENTS, LATER, TYPES
 from support.serve_process import serve_process
 from support.source import ROOT
@@ -18,6 +19,12 @@ def table(mark: str) -> list[tuple[str, ...]]:
     """The rows of a table of the page."""
     text = PAGE.read_text(encoding="utf-8").partition(f"<!-- {mark} -->\n")[2].partition(f"<!-- end of {mark} -->")[0]
     return [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in text.splitlines()[2:]]
+
+
+def test_the_table_of_methods_names_all_that_a_client_may_send() -> None:
+    wanted = [f"`{each.NAME}`" for each in m.ALL if each in m.FROM_CLIENT]
+
+    assert [row[0].removeprefix("| ") for row in table("methods")] == wanted
 
 
 def test_the_table_of_arguments_is_that_of_the_handlers() -> None:

@@ -25,7 +25,9 @@ from support.kafka import SMALL
 M = TypeVar("M", bound=Method)
 PATIENCE_S = 10
 FRAME_BYTES = 131_072
-CAPABILITIES: Table = {"capabilities": {"consumer_cancel_notify": True, "authentication_failure_close": True}}
+CAPABILITIES: Table = {
+    "capabilities": {"consumer_cancel_notify": True, "authentication_failure_close": True, "connection.blocked": True}
+}
 
 GUEST = b"\0guest\0guest"
 

@@ -1,16 +1,20 @@
 """The life of a connection and of its channels over a real socket: greetings, limits, closes, heartbeats, the end."""
 
 import asyncio
+import ssl
+from pathlib import Path
 
 import pytest
+import trustme
 
 from isthmus import scram
-from isthmus.broker import accounts
+from isthmus.broker import accounts, namespaces
 from isthmus.clock import ManualClock
 from isthmus.definition import Grant, UserDefinition
 from isthmus.limits import AMQP_CLOSE_MS, LOGIN_FAILED_MS
 from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.codec import PROTOCOL_HEADERS
+from isthmus.protocols.amqp.table import encode_entries
 from isthmus.server.config import Settings
 from support.amqp import CAPABILITIES, AmqpPeer, amqp_server, declared
 
@@ -254,3 +258,73 @@ async def test_a_wrong_password_is_refused_late_and_in_rabbitmq_s_words() -> Non
             "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN."
             " For details see the broker logfile."
         )
+
+
+async def test_a_client_may_log_in_by_amqplain() -> None:
+    async with amqp_server() as server:
+        peer = await server.socket()
+        await greeted(peer)
+
+        said = encode_entries({"LOGIN": "guest", "PASSWORD": "guest"})
+        peer.say(m.ConnectionStartOk(CAPABILITIES, "AMQPLAIN", said, "en_US"), 0)
+
+        await peer.hear(m.ConnectionTune, 0)
+
+
+async def test_a_new_secret_is_taken_when_it_is_the_user_s() -> None:
+    async with amqp_server() as server:
+        asked = UserDefinition(name="ann", scrams=scram.credentials("secret", lambda: b"salt" * 4))
+        await accounts.create(server.broker, server.broker.session(), asked)
+        peer = await server.socket()
+        await peer.log_in(secret=b"\0ann\0secret")
+
+        peer.say(m.ConnectionUpdateSecret(b"secret", "it was old"), 0)
+        await peer.hear(m.ConnectionUpdateSecretOk, 0)
+        peer.say(m.ConnectionUpdateSecret(b"guess", "it was old"), 0)
+        close = await peer.hear(m.ConnectionClose, 0)
+
+        assert (close.reply_code, close.class_id, close.method_id) == (530, 10, 70)
+
+
+async def test_a_virtual_host_is_a_namespace_with_names_and_exchanges_of_its_own() -> None:
+    async with amqp_server() as server:
+        await namespaces.create(server.broker, server.broker.session(), "shop")
+        peer, other = await server.connect(vhost="shop"), await server.connect()
+        await declared(peer)
+
+        peer.publish("k", b"1", exchange="amq.topic", mandatory=True)
+        back = await peer.message()
+        missing = await other.ask(m.QueueDeclare(queue="q", passive=True))
+
+        assert isinstance(back.method, m.BasicReturn)
+        assert missing.reply_code == 404
+        assert server.broker.queue("shop", "q").name == "q"
+
+
+async def test_a_certificate_is_login_enough(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    own, anns = authority.issue_cert("127.0.0.1"), authority.issue_cert("ann@example.org", common_name="ann")
+    own.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    own.private_key_pem.write_to_path(tmp_path / "key.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    settings = Settings(
+        amqp="0",
+        tls_cert=str(tmp_path / "cert.pem"),
+        tls_key=str(tmp_path / "key.pem"),
+        tls_client_ca=str(tmp_path / "ca.pem"),
+    )
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    anns.configure_cert(context)
+    async with amqp_server(settings=settings) as server:
+        asked = UserDefinition(name="ann", scrams=(), grants=())
+        await accounts.create(server.broker, server.broker.session(), asked)
+        peer = AmqpPeer(*await asyncio.open_connection(server.host, server.port, ssl=context))
+        server.peers.append(peer)
+
+        start = await greeted(peer)
+        peer.say(m.ConnectionStartOk(CAPABILITIES, "EXTERNAL", b"", "en_US"), 0)
+        await peer.hear(m.ConnectionTune, 0)
+
+        assert start.mechanisms.split() == [b"PLAIN", b"AMQPLAIN", b"EXTERNAL"]
+        assert len(server.broker.access.sessions_of("ann")) == 1

@@ -27,14 +27,12 @@ from isthmus.errors import IsthmusError
 from isthmus.limits import (
     AMQP_BACKLOG_BYTES_MAX,
     AMQP_BACKLOG_MAX,
-    AMQP_BLOCKED_MS,
     AMQP_CHANNELS_MAX,
     AMQP_CLOSE_MS,
     AMQP_FRAME_BYTES_MAX,
     AMQP_FRAME_BYTES_MIN,
     AMQP_HEARTBEAT_S,
     AMQP_QUIET_MS,
-    DISK_RETRY_MS,
     LOGIN_FAILED_MS,
 )
 from isthmus.protocols.amqp import methods as m
@@ -47,6 +45,7 @@ from isthmus.protocols.amqp.handlers.channel import Channel
 from isthmus.protocols.amqp.handlers.link import Link, Shared
 from isthmus.protocols.amqp.handlers.listing import Listed
 from isthmus.protocols.amqp.handlers.publish import Publisher
+from isthmus.protocols.amqp.handlers.room import Room
 from isthmus.protocols.amqp.handlers.table import HANDLERS
 from isthmus.protocols.amqp.methods import Method
 from isthmus.protocols.amqp.table import encode_table
@@ -70,11 +69,10 @@ class AmqpDoor:
         self._phase = "hello"
         self._stash: Published | None = None
         self._task: asyncio.Task[None] | None = None
-        self._room: asyncio.Task[None] | None = None
+        self._room = Room(self._link)
         self._timers: dict[str, Timer] = {}
         self._heartbeat_ms = 0
         self._heard_ms = self._clock.monotonic_ms()
-        self._blocked = False
         self._mechanism = ""
         self._listed: Listed | None = None
         self._kept = 0
@@ -129,7 +127,7 @@ class AmqpDoor:
         """Whether the next event has to wait."""
         if self._kept >= AMQP_BACKLOG_MAX or self._kept_bytes >= AMQP_BACKLOG_BYTES_MAX:
             return True
-        return self._phase in {"busy", "failed"} or (self._stash is not None and self._room is not None)
+        return self._phase in {"busy", "failed"} or (self._stash is not None and self._room.waits)
 
     # ---- publishing -----------------------------------------------------------------------------------------------
 
@@ -137,10 +135,9 @@ class AmqpDoor:
         channel = self._channels.get(message.channel)
         if channel is None or channel.closing:
             return Step.MORE
-        if self._is_full(channel):
+        if self._room.is_full(channel):
             self._stash = message
-            if self._room is None:
-                self._room = asyncio.get_running_loop().create_task(self._wait_for_room(channel))
+            self._room.wait(channel)
             return Step.HELD
         if channel.task is not None or channel.backlog:
             self._keep(channel, message)
@@ -153,48 +150,6 @@ class AmqpDoor:
             channel.publisher.add(message)
         except IsthmusError as error:
             self._fail(channel, refused(error), m.BasicPublish())
-
-    def _is_full(self, channel: Channel) -> bool:
-        """Whether the disk has to catch up first: half of what may be in flight is, or it has no room."""
-        journal, credit = self._link.broker.journal, channel.session.credit
-        return (
-            channel.publisher.stuck
-            or journal.space.full
-            or journal.pending_bytes * 2 > journal.options.pending_bytes_max
-            or credit.used_bytes * 2 > credit.limit_bytes
-        )
-
-    async def _wait_for_room(self, channel: Channel) -> None:
-        """Until publishing can go on; who waits for long is told, where the client knows of it."""
-        self._after("blocked", AMQP_BLOCKED_MS, self._tell_blocked)
-        journal = self._link.broker.journal
-        try:
-            while journal.space.full and journal.ended is None:
-                await self._clock.sleep_until(self._clock.monotonic_ms() + DISK_RETRY_MS)
-                self._probe()
-            await journal.room()
-            await channel.session.credit.wait()
-            channel.flush()
-        finally:
-            self._room = None
-            self._cancel("blocked")
-        if self._blocked and not self._link.gone:
-            self._blocked = False
-            self._link.tell(0, m.ConnectionUnblocked())
-        self._line.wake()
-
-    def _probe(self) -> None:
-        """Have a disk that was full looked at again."""
-        try:
-            self._link.broker.journal.admit(1, 0)
-        except IsthmusError as error:
-            logger.debug("publishing waits: %s", error)
-
-    def _tell_blocked(self) -> None:
-        if self._link.can("connection.blocked") and self._phase == "open":
-            self._blocked = True
-            why = "low on disk" if self._link.broker.journal.space.full else "the disk is behind"
-            self._link.tell(0, m.ConnectionBlocked(why))
 
     # ---- methods --------------------------------------------------------------------------------------------------
 
@@ -478,7 +433,9 @@ class AmqpDoor:
         Who wants no heartbeats gets some all the same, rarely: the server would take a quiet connection for a dead one.
         """
         now_ms, wanted_ms = self._clock.monotonic_ms(), self._heartbeat_ms
-        if wanted_ms and now_ms - self._heard_ms >= 2 * wanted_ms and self._room is None:
+        if self._is_held():
+            self._heard_ms = now_ms  # what it says is not read, so that nobody knows
+        if wanted_ms and now_ms - self._heard_ms >= 2 * wanted_ms:
             self._over(f"it has sent no heartbeat for {now_ms - self._heard_ms} ms")
             return
         every_ms = wanted_ms // 2 or AMQP_QUIET_MS
@@ -580,9 +537,9 @@ class AmqpDoor:
         if self._listed is not None:
             self._listed.leave()
         link.gone = True
-        for task in (self._task, self._room):
-            if task is not None:
-                task.cancel()
+        self._room.close()
+        if self._task is not None:
+            self._task.cancel()
         if link.known:
             try:
                 link.broker.end_session(link.session)
