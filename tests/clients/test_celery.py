@@ -70,7 +70,7 @@ class Celery:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                raise
+                raise AssertionError(f"the worker does not end: {log.read_text()[-2_000:]}") from None
 
     @contextmanager
     def flower(self, broker: AmqpBroker) -> Generator[str]:

@@ -444,8 +444,8 @@ def shared(connection: Any) -> list[int]:
         channel.basic_consume(where, lambda *_: got.append(0))
     put(channel, where, *"abcde")
     until(lambda: len(got) >= 3 or None, connection.process_data_events)
-    left = ready(channel, where)
-    return [len(got), left]
+    until(lambda: ready(channel, where) + len(got) == 5 or None, connection.process_data_events)
+    return [len(got), ready(channel, where)]
 
 
 def overflow(connection: Any, how: str, **more: Any) -> list[Any]:

@@ -146,7 +146,8 @@ class Consuming:
         unit = self._channel.broker.journal.unit()
         self.queue.release(unit, [each.lease for each in surplus], reason="above the prefetch")
         if unit.changes:
-            unit.submit()
+            # Whoever asks next how many are ready finds these among them.
+            self._channel.began(unit.submit())
         return found[:room]
 
     def _ended(self, error: IsthmusError) -> None:
