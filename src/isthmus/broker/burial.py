@@ -103,16 +103,21 @@ class Burial:
         place = self._broker.catalog.place_of
         self._add(unit, declared.namespace, queue, [(one, place(one.partition.id, one.record.offset)) for one in died])
 
-    def turn_away(self, refused: Sequence[Refusal], records: Sequence[Record]) -> Unit | None:
+    def turn_away(self, refused: Sequence[Refusal], records: Sequence[Record], unit: Unit | None = None) -> Unit | None:
         """The dead letters of records that full queues have refused, where a queue wants them so.
 
+        Args:
+            refused: who, and why.
+            records: what.
+            unit: that settles what they were; None for one of their own, when nothing is settled with them.
+
         Returns:
-            A unit of their own, for the caller to submit: nothing is settled with them. None without letters.
+            The unit, for the caller to submit. None without letters.
 
         Raises:
             UnknownTopic, KeyRequired: see `bury`.
         """
-        unit, now_ms = self._broker.journal.unit(), self._broker.clock.now_ms()
+        unit, now_ms = unit or self._broker.journal.unit(), self._broker.clock.now_ms()
         for topic, error in refused:
             queue = topic.lens
             if queue is None or queue.config.overflow != "refuse_dead" or not isinstance(error, QueueFull):

@@ -155,11 +155,8 @@ class Delays:
         unit = broker.journal.unit()
         queue.ack(unit, leases, consumer="delayed exchange")
         routed = broker.route(session, exchange, keys, records, headers=headers, unit=unit, due=True)
-        letters = broker.burial.turn_away(routed.refused, records) if routed.refused else None
-        pending = unit.submit()
-        if letters is not None:
-            letters.submit()
-        return pending
+        broker.burial.turn_away(routed.refused, records, unit)
+        return unit.submit()
 
     def _put_off(self, queue: "Queue", leases: list[Lease], error: IsthmusError) -> None:
         """It cannot be done now, such as for want of room on the disk: again a little later."""
