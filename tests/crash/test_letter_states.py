@@ -190,6 +190,11 @@ async def test_a_crash_at_any_call_neither_loses_nor_doubles_a_letter_or_what_is
     assert tally.states >= DISKS
 
 
+def submit(unit: Unit) -> None:
+    """Without waiting for it."""
+    unit.submit()
+
+
 def settle_before_the_letters_are_durable(planted: pytest.MonkeyPatch) -> None:
     bury = Broker.bury
 
@@ -198,7 +203,7 @@ def settle_before_the_letters_are_durable(planted: pytest.MonkeyPatch) -> None:
         bury(self, letters, queue, died)
         # The settling is submitted by the caller, in this turn of the loop; the letters follow.
         if letters.changes:
-            self.clock.timer(self.clock.monotonic_ms() + 1, lambda: letters.submit() and None)
+            self.clock.timer(self.clock.monotonic_ms() + 1, lambda: submit(letters))
 
     planted.setattr(Broker, "bury", apart)
 
