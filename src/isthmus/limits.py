@@ -561,7 +561,8 @@ AMQP_DELAY_MS_MAX: Final = 4_294_967_295
 """The longest x-delay of a message."""
 
 AMQP_SHAPES_CACHED: Final = 1_024
-"""Properties whose meaning is remembered, in each direction."""
+AMQP_SHAPE_BYTES_MAX: Final = 1 * KIB
+"""Properties whose meaning is remembered, in each direction, and how long they may be for that."""
 
 # ---- native protocol ---------------------------------------------------------------------------------------------
 

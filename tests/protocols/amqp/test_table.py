@@ -127,7 +127,7 @@ class TestReading:
             table_of(b"S\x00"),
             table_of(b"F\x00\x00\x00\x02\x05a"),
             table_of(b"A\x00\x00\x00\x02t"),
-            b"\x00\x00\x00\x03\x01\xffV",
+            b"\x00\x00\x00\x02\x05V",
         ],
     )
     def test_what_is_not_a_table_is_refused(self, raw: bytes) -> None:
@@ -135,6 +135,13 @@ class TestReading:
             decode_table(raw)
 
         assert caught.value.code == 502
+
+    def test_a_name_that_is_not_utf_8_is_read_with_a_mark_and_kept_as_it_is(self) -> None:
+        raw = b"\x00\x00\x00\x03\x01\xffV"
+
+        assert check_table(raw, 0, len(raw)) == len(raw)
+        assert decode_table(raw) == {"\ufffd": None}
+        assert merged(raw, {"a": None}) == b"\x00\x00\x00\x06\x01aV\x01\xffV"
 
     @pytest.mark.parametrize("code", [b"F", b"A"])
     def test_depth_has_a_bound(self, code: bytes) -> None:

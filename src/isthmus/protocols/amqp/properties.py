@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from isthmus.protocols.amqp.table import Malformed, Table, check_table, decode_table, encode_table, encode_text, sized
+from isthmus.protocols.amqp.table import Malformed, Table, check_table, decode_table, encode_table, encode_text
 
 CONTENT_TYPE: Final = 1 << 15
 CONTENT_ENCODING: Final = 1 << 14
@@ -38,6 +38,7 @@ CLUSTER_ID: Final = 1 << 2
 
 _RESERVED: Final = 0b11
 _OCTETS: Final = DELIVERY_MODE | PRIORITY
+_SIZES: Final = {DELIVERY_MODE: 1, PRIORITY: 1, TIMESTAMP: 8}
 _TEXTS: Final = 0xFFFF & ~(_OCTETS | HEADERS | TIMESTAMP | _RESERVED)
 
 NONE: Final = b"\x00\x00"
@@ -118,45 +119,47 @@ def check(raw: bytes) -> None:
         raise Malformed("properties without their flags")
     if flags(raw) & _RESERVED:
         raise Malformed("properties with flags that mean nothing")
+    found = spans(raw)
+    at = max([2, *(stop for _, stop in found.values())])
+    if at != len(raw):
+        raise Malformed(f"{len(raw) - at} bytes behind the properties")
+    if HEADERS in found:
+        check_table(raw, *found[HEADERS])
+
+
+def spans(raw: bytes) -> dict[int, tuple[int, int]]:
+    """Where each field begins and ends, for whoever looks for several. Raises Malformed when one goes beyond the end.
+
+    All fields are walked over in one loop without calls: this is done for every message whose properties are its own.
+    """
+    found: dict[int, tuple[int, int]] = {}
     at, end = 2, len(raw)
-    for flag in _present(flags(raw)):
-        at = check_table(raw, at, end) if flag == HEADERS else _field_end(raw, flag, at, end)
-    if at != end:
-        raise Malformed(f"{end - at} bytes behind the properties")
+    try:
+        for flag, size in _present(flags(raw)):
+            if size:
+                stop = at + size
+            elif flag == HEADERS:
+                stop = at + 4 + int.from_bytes(raw[at : at + 4], "big")
+            else:
+                stop = at + 1 + raw[at]
+            found[flag] = at, stop
+            at = stop
+    except IndexError:
+        at = end + 1
+    if at > end:
+        raise Malformed("properties that end too early")
+    return found
 
 
 @lru_cache(maxsize=256)
-def _present(word: int) -> tuple[int, ...]:
-    """The fields of a word of flags in their order."""
-    return tuple(flag for flag in _FLAGS if word & flag)
+def _present(word: int) -> tuple[tuple[int, int], ...]:
+    """The fields of a word of flags in their order, each with its size, 0 where that is not fixed."""
+    return tuple((flag, _SIZES.get(flag, 0)) for flag in _FLAGS if word & flag)
 
 
 def _span(raw: bytes, wanted: int) -> tuple[int, int]:
     """Where a field that is there begins and ends."""
-    at, end = 2, len(raw)
-    for flag in _present(flags(raw)):
-        stop = _field_end(raw, flag, at, end)
-        if flag == wanted:
-            return at, stop
-        at = stop
-    raise Malformed("a property that is not there")
-
-
-def _field_end(raw: bytes, flag: int, at: int, end: int) -> int:
-    """Where a field that begins at `at` ends, held against the end of all."""
-    if flag & _TEXTS:
-        if at >= end:
-            raise Malformed("properties that end too early")
-        stop = at + 1 + raw[at]
-    elif flag & _OCTETS:
-        stop = at + 1
-    elif flag == HEADERS:
-        return sized(raw, at, end)[1]
-    else:
-        stop = at + 8
-    if stop > end:
-        raise Malformed("properties that end too early")
-    return stop
+    return spans(raw)[wanted]
 
 
 # ---- whole -------------------------------------------------------------------------------------------------------
@@ -166,11 +169,8 @@ def decode_properties(raw: bytes) -> Properties:
     """All fields. Raises Malformed."""
     check(raw)
     values: dict[str, Any] = {}
-    at, end = 2, len(raw)
-    for flag in _present(flags(raw)):
-        stop = _field_end(raw, flag, at, end)
-        values[_NAME_OF[flag]] = _decoded(flag, raw[at:stop])
-        at = stop
+    for flag, (start, stop) in spans(raw).items():
+        values[_NAME_OF[flag]] = _decoded(flag, raw[start:stop])
     return Properties(**values)
 
 
@@ -195,12 +195,12 @@ def encode_properties(properties: Properties) -> bytes:
 def replaced(raw: bytes, changes: Mapping[int, bytes | None]) -> bytes:
     """Properties with these fields, as bytes of the wire, in place of theirs; None takes one away."""
     word = flags(raw)
-    fields = {flag: raw[slice(*_span(raw, flag))] for flag in _present(word)}
+    fields = {flag: raw[start:stop] for flag, (start, stop) in spans(raw).items()}
     for flag, field in changes.items():
         word = word & ~flag if field is None else word | flag
         if field is not None:
             fields[flag] = field
-    return word.to_bytes(2, "big") + b"".join(fields[flag] for flag in _present(word))
+    return word.to_bytes(2, "big") + b"".join(fields[flag] for flag, _ in _present(word))
 
 
 def _encoded(flag: int, value: Any) -> bytes:  # noqa: ANN401 - the flag says what it is

@@ -12,8 +12,8 @@ of RabbitMQ, which are not those of the specification; what is sent uses only ty
     f d   f32, f64                 float       d      A     u32 length, values       list        yes
     D     u8 scale, u32 digits     Decimal     yes    V     nothing                  None        yes
 
-A table is a u32 length and entries: u8 length and UTF-8 of the name, code, value. Spec: AMQP 0-9-1 section 4.2.5.5, and
-RabbitMQ's errata of it.
+A table is a u32 length and entries: u8 length and UTF-8 of the name, code, value. What is not UTF-8 in a name is read
+as U+FFFD. Spec: AMQP 0-9-1 section 4.2.5.5, and RabbitMQ's errata of it.
 """
 
 import struct
@@ -73,6 +73,13 @@ _FIXED_BYTES: Final = {
 }
 _SIZED: Final = frozenset({_TEXT, _BYTES, _TABLE, _ARRAY})
 
+_UNKNOWN, _LONG, _NESTED = -1, -2, -3
+_SIZE_OF: Final = tuple(
+    _FIXED_BYTES.get(code, _UNKNOWN if code not in _SIZED else _LONG if code in {_TEXT, _BYTES} else _NESTED)
+    for code in range(256)
+)
+"""By code the size of a value, or which of the other three it is."""
+
 SHORT_TEXT_BYTES_MAX: Final = 255
 
 
@@ -125,8 +132,9 @@ def read_text(data: bytes, at: int, end: int) -> tuple[str, int]:
 def _entries(data: bytes, at: int, end: int, depth: int) -> Table:
     table: Table = {}
     while at < end:
-        name, at = read_text(data, at, end)
-        table[name], at = _value(data, at, end, depth)
+        name_end = _name_end(data, at, end)
+        name = data[at + 1 : name_end].decode(errors="replace")
+        table[name], at = _value(data, name_end, end, depth)
     return table
 
 
@@ -229,19 +237,35 @@ def _rows(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _name_end(data: bytes, at: int, end: int) -> int:
-    _, stop = read_text(data, at, end)
+    stop = at + 1 + data[at]
+    if stop > end:
+        raise Malformed(f"a name of {data[at]} bytes where {end - at - 1} are left")
     return stop
 
 
 def _walk(data: bytes, at: int, end: int, depth: int, *, named: bool) -> None:
+    """All in one loop without calls: it is done for every message whose headers are its own."""
     while at < end:
         if named:
-            at = _name_end(data, at, end)
-        start, stop = _extent(data, at, end)
-        if data[at] in {_TABLE, _ARRAY}:
+            at += 1 + data[at]
+            if at >= end:
+                raise Malformed("a table that ends before a value")
+        size = _SIZE_OF[data[at]]
+        if size >= 0:
+            at += 1 + size
+            continue
+        if size == _UNKNOWN:
+            raise Malformed(f"a value of the unknown type {data[at : at + 1]!r} in a table")
+        start = at + 5
+        stop = start + int.from_bytes(data[at + 1 : start], "big")
+        if start > end or stop > end:
+            raise Malformed(f"a length of {stop - start} bytes where {max(0, end - start)} are left")
+        if size == _NESTED:
             _check_depth(depth)
             _walk(data, start, stop, depth + 1, named=data[at] == _TABLE)
         at = stop
+    if at > end:
+        raise Malformed("a table that ends within a value")
 
 
 # ---- writing -----------------------------------------------------------------------------------------------------

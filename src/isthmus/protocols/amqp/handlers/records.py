@@ -20,7 +20,13 @@ from typing import Any, Final, NamedTuple
 from isthmus.broker.deaths import DEATHS, FIRST_DEATH, Death, first_of, history_of
 from isthmus.broker.publishing import DUE, EXPIRE, PRIORITY
 from isthmus.errors import InvalidBatch
-from isthmus.limits import AMQP_DELAY_MS_MAX, AMQP_EXPIRATION_MS_MAX, AMQP_SHAPES_CACHED, AMQP_TEXT_BYTES_MAX
+from isthmus.limits import (
+    AMQP_DELAY_MS_MAX,
+    AMQP_EXPIRATION_MS_MAX,
+    AMQP_SHAPE_BYTES_MAX,
+    AMQP_SHAPES_CACHED,
+    AMQP_TEXT_BYTES_MAX,
+)
 from isthmus.log.headers import append_headers, decode_headers, encode_headers
 from isthmus.protocols.amqp import properties as props
 from isthmus.protocols.amqp.errors import Code, Refused
@@ -66,33 +72,48 @@ class Shape(NamedTuple):
         return {} if self.headers is None else decode_table(self.headers)
 
 
-@lru_cache(AMQP_SHAPES_CACHED)
 def shape(exchange: str, raw: bytes, *, delayed: bool = False) -> Shape:
-    """What these properties ask for at that exchange.
+    """What these properties ask for at that exchange; remembered when they are short.
 
     Raises:
         Refused: an expiration that is no number, CC or BCC that is no list, or an x-delay out of its range.
     """
-    word = props.flags(raw)
-    headers = props.headers(raw) if word & props.HEADERS else None
+    return (_known_shape if len(raw) <= AMQP_SHAPE_BYTES_MAX else _shape)(exchange, raw, delayed=delayed)
+
+
+def _shape(exchange: str, raw: bytes, *, delayed: bool) -> Shape:
+    found = props.spans(raw)
+
+    def field(flag: int) -> bytes | None:
+        span = found.get(flag)
+        return None if span is None else raw[span[0] : span[1]]
+
+    headers = field(props.HEADERS)
     keys: tuple[str, ...] = ()
     stored, delay_ms = raw, None
     if headers is not None:
         keys, stored, delay_ms = _from_headers(raw, headers, delayed=delayed)
     marks: list[tuple[str, bytes | None]] = [(EXCHANGE, exchange.encode()), (PROPERTIES, stored)]
-    priority = props.octet(raw, props.PRIORITY) if word & props.PRIORITY else None
-    if priority:
-        marks.append((PRIORITY, str(priority).encode()))
+    priority = field(props.PRIORITY)
+    if priority is not None and priority[0]:
+        marks.append((PRIORITY, str(priority[0]).encode()))
     return Shape(
         encode_headers(marks),
         keys,
-        _expiration_ms(raw) if word & props.EXPIRATION else None,
+        _expiration_ms(raw) if props.EXPIRATION in found else None,
         delay_ms,
-        props.text(raw, props.USER_ID) if word & props.USER_ID else None,
-        props.text(raw, props.REPLY_TO) if word & props.REPLY_TO else None,
-        props.text(raw, props.MESSAGE_ID) if word & props.MESSAGE_ID else None,
+        _short_text(field(props.USER_ID)),
+        _short_text(field(props.REPLY_TO)),
+        _short_text(field(props.MESSAGE_ID)),
         headers,
     )
+
+
+_known_shape = lru_cache(AMQP_SHAPES_CACHED)(_shape)
+
+
+def _short_text(field: bytes | None) -> str | None:
+    return None if field is None else _text(field[1:])
 
 
 def _from_headers(raw: bytes, headers: bytes, *, delayed: bool) -> tuple[tuple[str, ...], bytes, int | None]:
@@ -155,9 +176,12 @@ class Shown(NamedTuple):
     properties: bytes
 
 
-@lru_cache(AMQP_SHAPES_CACHED)
 def shown(block: bytes) -> Shown:
-    """A header block as a message shows it."""
+    """A header block as a message shows it; remembered when it is short."""
+    return (_known_shown if len(block) <= AMQP_SHAPE_BYTES_MAX else _shown)(block)
+
+
+def _shown(block: bytes) -> Shown:
     try:
         headers = decode_headers(block)
     except InvalidBatch:
@@ -171,6 +195,9 @@ def shown(block: bytes) -> Shown:
     if DEATHS in found:
         raw = _with_deaths(raw, block)
     return Shown(exchange, raw)
+
+
+_known_shown = lru_cache(AMQP_SHAPES_CACHED)(_shown)
 
 
 def _foreign(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
