@@ -30,6 +30,12 @@ def test_a_refusal_says_its_name_first_and_closes_what_its_code_closes() -> None
     assert Refused(Code.NOT_ALLOWED, "x").hard
 
 
+def test_what_is_too_large_is_told_in_rabbitmq_s_words() -> None:
+    told = refused(errors.RecordTooLarge(9, 8))
+
+    assert told.text == "PRECONDITION_FAILED - message size 9 is larger than configured max size 8"
+
+
 def test_the_disk_and_bugs_have_codes_too() -> None:
     assert refused(errors.Closed("it")).code is Code.INTERNAL_ERROR
     assert refused(errors.InvariantError("x")).code is Code.INTERNAL_ERROR

@@ -122,6 +122,9 @@ def refused(error: e.IsthmusError) -> Refused:
     """What the client is told of an error of the core."""
     if isinstance(error, Refused):
         return error
+    if isinstance(error, e.RecordTooLarge):
+        text = f"message size {error.size_bytes} is larger than configured max size {error.limit_bytes}"
+        return Refused(Code.PRECONDITION_FAILED, text)
     if isinstance(error, e.RequestError):
         return Refused(_code_of(type(error)), str(error))
     return Refused(Code.INTERNAL_ERROR, str(error))
