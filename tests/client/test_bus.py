@@ -95,8 +95,8 @@ class TestConnecting:
             assert [each.done() for each in sent] == [True, True, True, False]
 
     async def test_engines_of_later_versions_are_refused_at_the_start(self) -> None:
-        with pytest.raises(Unsupported, match="amqp"):
-            await connect("amqp://127.0.0.1:5672").start()
+        with pytest.raises(Unsupported, match="sqs"):
+            await connect("sqs://127.0.0.1:9324").start()
 
     async def test_a_directory_keeps_what_was_published(self, tmp_path: Path) -> None:
         for number in (1, 2):
@@ -304,6 +304,6 @@ class TestOwnThread:
 
     async def test_a_failed_start_leaves_no_thread(self) -> None:
         with pytest.raises(Unsupported):
-            await connect("amqp://127.0.0.1:5672", thread=True).start()
+            await connect("sqs://127.0.0.1:9324", thread=True).start()
 
         assert "isthmus" not in {thread.name for thread in threading.enumerate()}
