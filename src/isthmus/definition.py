@@ -56,7 +56,8 @@ class TopicConfig(Struct, frozen=True, kw_only=True):
     `record_bytes_max` is the limit of one record, and of one batch that a foreign producer built. A record whose
     producer's timestamp lies further than `timestamp_before_ms` in the past or `timestamp_after_ms` in the future is
     refused, unless `timestamps` is "append", which sets it. `event_types` and `key_field` are what the client declared,
-    for people and tools only. `kept` are settings by another system's names that mean nothing here and that its tools
+    for people and tools only. With `message_ids` the ids that a publisher's protocol gives its messages are ids of
+    de-duplication here. `kept` are settings by another system's names that mean nothing here and that its tools
     want to see again.
     """
 
@@ -78,6 +79,7 @@ class TopicConfig(Struct, frozen=True, kw_only=True):
     timestamp_after_ms: int | None = None
     compression: Compression = "producer"
     dedup_ms: int = DEDUP_WINDOW_MS
+    message_ids: bool = False
     codec: str = "json"
     event_types: tuple[str, ...] = ()
     key_field: str | None = None

@@ -610,6 +610,7 @@ class Broker:
         namespace: str = definition.DEFAULT_NAMESPACE,
         unit: Unit | None = None,
         due: bool = False,
+        message_id: str | None = None,
     ) -> Routed:
         """Publish to all topics that an exchange leads to: one stored batch, one placement a topic.
 
@@ -627,6 +628,7 @@ class Broker:
                 taken, and all records have to have the same.
             namespace: in which the default exchange looks.
             unit: adds it there, for the caller to submit, instead of submitting one of its own.
+            message_id: of the one record: topics that know messages by their ids take it once.
             due: route at once, also what an exchange that delays would keep until it is due.
 
         Raises:
@@ -649,9 +651,18 @@ class Broker:
         prepared, into = Publish(records, self.clock.now_ms(), options), unit or self.journal.unit()
         known: list[Pending[list[Appended]]] = []
         fresh: Sequence[Topic] = targets
+        shares: list[Share] = []
+        refused: list[publishing.Refusal] = []
         if options.dedup is not None:
             fresh, known = self._fresh(into, targets, digest(options.dedup))
-        shares, refused = publishing.fan_out(into, prepared, fresh, session.principal_id)
+        elif message_id is not None and self.catalog.knowing:
+            fresh = [topic for topic in targets if not topic.set.config.message_ids]
+            once = [topic for topic in targets if topic.set.config.message_ids]
+            new, known = self._fresh(into, once, digest(message_id))
+            marked = Publish(records, self.clock.now_ms(), options._replace(dedup=message_id))
+            shares, refused = publishing.fan_out(into, marked, new, session.principal_id)
+        more, refused_more = publishing.fan_out(into, prepared, fresh, session.principal_id)
+        shares, refused = [*shares, *more], [*refused, *refused_more]
         if shares and unit is None:
             known.append(self._submit(session, into, shares))
         letters = self.burial.turn_away(refused, prepared.records) if refused and unit is None else None

@@ -156,6 +156,8 @@ class Catalog:
         self._ways_to: dict[int, dict[tuple[int, Identity], None]] = {}
         self.bindings = 0
         self.left_empty: dict[int, None] = {}
+        self.knowing: dict[int, None] = {}
+        """Topics that know messages again by their ids; while there is none, nobody has to look at ids."""
         """Exchanges that are to go with their last binding and have lost it."""
         self.routes: dict[tuple[int, str], tuple[Topic, ...]] = {}
         """Where exchanges led lately, by exchange and key; empty again with any change of what decides it."""
@@ -328,10 +330,17 @@ class Catalog:
             if topic.dedup is not None:
                 topic.dedup.window_ms = fact.config.dedup_ms
         self.topics[fact.id] = topic
+        self._mark_knowing(topic)
         self.routes.clear()
         self.topic_names[fact.namespace, fact.name] = fact.id
         if known is not None and fact.partitions > known.set.partitions:
             self._feed_queues(fact.id)
+
+    def _mark_knowing(self, topic: Topic) -> None:
+        if topic.set.config.message_ids:
+            self.knowing[topic.id] = None
+        else:
+            self.knowing.pop(topic.id, None)
 
     def feeds_queue(self, topic_id: int) -> bool:
         """Whether some queue takes from that topic, as its own or as a view."""
@@ -348,6 +357,7 @@ class Catalog:
         topic = self.topics.pop(fact.id, None)
         if topic is None:
             return
+        self.knowing.pop(fact.id, None)
         self.topic_names.pop((topic.set.namespace, topic.set.name), None)
         groups = self._groups_on.pop(topic.id, {})
         for partition in topic.partitions:

@@ -252,3 +252,21 @@ async def test_a_delayed_exchange_keeps_a_message_until_it_is_due() -> None:
         last = heard[-1]
         assert isinstance(last, Brought)
         assert decode_properties(last.properties).headers == {"x-delay": -150, "a": "b"}
+
+
+async def test_a_queue_that_knows_messages_by_their_ids_takes_each_once() -> None:
+    async with amqp_server() as server:
+        peer = await server.connect()
+        await declared(peer, "once", arguments={"x-message-deduplication": True})
+        await declared(peer)
+        await peer.ask(m.ExchangeDeclare(exchange="both", kind="fanout"))
+        for queue in ("once", "q"):
+            await peer.ask(m.QueueBind(queue=queue, exchange="both"))
+        await confirming(peer)
+
+        for body, message_id in ((b"1", "a"), (b"2", "b"), (b"3", "a"), (b"4", None)):
+            peer.publish("", body, exchange="both", message_id=message_id)
+        await confirmed(peer, 4)
+
+        assert await bodies(peer, "once", 3) == [1, 2, 4]
+        assert await bodies(peer, "q", 4) == [1, 2, 3, 4]

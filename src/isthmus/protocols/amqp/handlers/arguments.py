@@ -41,6 +41,9 @@ class Argument(NamedTuple):
 
 NOTHING: Final = "accepted; means nothing on one node"
 
+DEDUPLICATION: Final = "x-message-deduplication"
+"""Not RabbitMQ's own, but that of a plugin."""
+
 ARGUMENTS: Final[dict[str, Argument]] = {
     TYPE: Argument("text", C | Q | S, "which arguments there are, and the delivery limit; a stream is a topic"),
     "x-message-ttl": Argument("int", C | Q, "acts"),
@@ -68,6 +71,9 @@ ARGUMENTS: Final[dict[str, Argument]] = {
     "x-member-placement-tag": Argument("text", Q | S, NOTHING),
     "x-queue-mode": Argument("text", C, "accepted; every queue is on disk and in memory as far as needed", equal=False),
     "x-queue-version": Argument("int", C, "accepted; there is one kind of storage", equal=False),
+    DEDUPLICATION: Argument(
+        "bool", C | Q, "acts: of messages with one `message-id` within 5 minutes it takes the first"
+    ),
     "x-name-prefix": Argument("text", C, "acts: what names begin with that are made for a queue", equal=False),
 }
 """What is known. Others are kept and shown, and do nothing, as in RabbitMQ."""
@@ -229,10 +235,15 @@ def _failed_max(type_: QueueType, arguments: Table) -> int | None:
     return None if limit < 0 else limit + 1
 
 
-def queue_topic(flags: Flags) -> TopicConfig:
+def queue_topic(flags: Flags, arguments: Table) -> TopicConfig:
     """How the topic of a queue keeps its records: what is not durable need not survive the power."""
     level: Literal["fsync", "written"] = "fsync" if flags.durable else "written"
-    return TopicConfig(consumed=True, level=level, record_bytes_max=RECORD_BYTES_CEILING)
+    return TopicConfig(
+        consumed=True,
+        level=level,
+        record_bytes_max=RECORD_BYTES_CEILING,
+        message_ids=arguments.get(DEDUPLICATION) is True,
+    )
 
 
 def stream_topic(named: Named, arguments: Table, kept: str) -> TopicConfig:

@@ -32,6 +32,7 @@ class Run:
     """Messages of a channel that go the same way: the batch that the next ones join."""
 
     __slots__ = (
+        "alone",
         "confirming",
         "exchange",
         "key",
@@ -53,6 +54,8 @@ class Run:
         self.keys = keys
         self.key = keys[0].encode()
         self.shape = of
+        self.alone = False
+        """Whether it is for one message, which some queue may know by its id."""
         self.mixes = mixes
         """Whether messages with other properties go the same way for certain."""
         self.most = most
@@ -68,6 +71,7 @@ class Run:
         """Whether a message may join."""
         return (
             self.keys[0] == message.routing_key
+            and not self.alone
             and self.name == message.exchange
             and message.mandatory is bool(self.messages)
             and (of is self.shape or (self.mixes and of.is_plain))
@@ -111,8 +115,9 @@ class Publisher:
             raw = with_reply_to(self._channel, raw)
             of = shape(name, raw, delayed=bool(name) and self._delays(name))
         run = self._run
-        if run is None or not run.takes(message, of):
+        if run is None or self._is_known_by_id(of) or not run.takes(message, of):
             run = self._run = self._other(message, of) or self._begin(message, of)
+            run.alone = self._is_known_by_id(of)
             self._stretches.append((run, len(run.records)))
         run.records.append(record(of, run.key, message.body, self._now_ms(of)))
         run.size += len(message.body)
@@ -121,6 +126,10 @@ class Publisher:
             run.messages.append(message)
         self._channel.touch()
 
+    def _is_known_by_id(self, of: Shape) -> bool:
+        """Whether some queue may know the message by its id, so that it goes by itself."""
+        return of.message_id is not None and bool(self._link.broker.catalog.knowing)
+
     def _delays(self, name: str) -> bool:
         catalog = self._link.broker.catalog
         found = catalog.exchanges.get(catalog.exchange_names.get((self._link.namespace, name), 0))
@@ -128,7 +137,7 @@ class Publisher:
 
     def _other(self, message: Published, of: Shape) -> Run | None:
         """An earlier run for its queue alone that it may join without overtaking anything there."""
-        run = None if message.exchange else self._latest.get(message.routing_key)
+        run = None if message.exchange or self._is_known_by_id(of) else self._latest.get(message.routing_key)
         return run if run is not None and run.takes(message, of) else None
 
     def _now_ms(self, of: Shape) -> int:
@@ -270,6 +279,7 @@ class Publisher:
             lambda: comparable(run.shape.table()),
             namespace=self._link.namespace,
             unit=unit,
+            message_id=run.shape.message_id if run.alone else None,
         )
 
     def give_back(self, run: Run) -> None:

@@ -184,7 +184,7 @@ async def _make(channel: Channel, named: Named, flags: Flags, arguments: Table, 
         name=named.name,
         namespace=channel.namespace,
         config=queue_config(type_, flags, arguments, kept),
-        topic=queue_topic(flags),
+        topic=queue_topic(flags, arguments),
         lifetime=lifetime,
     )
     queue = await broker.create_queue(channel.link.session, definition)
