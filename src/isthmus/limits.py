@@ -397,6 +397,9 @@ ACCEPT_RETRY_MS: Final = 1_000
 STRANGER_BYTES_MAX: Final = 8 * KIB
 """Bytes that are kept of a peer that has not proven who it is."""
 
+HTTP_GREETED_BYTES: Final = 4 * KIB
+"""Who sends a body of HTTP that is so large is asked who it is by the head alone."""
+
 STRANGERS_BYTES_MAX: Final = 16 * MIB
 """Memory for such peers; above it the one that has been a stranger for longest is closed."""
 

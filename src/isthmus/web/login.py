@@ -11,7 +11,7 @@ from typing import NamedTuple
 from isthmus.broker import sasl
 from isthmus.broker.access import is_near
 from isthmus.broker.broker import Broker
-from isthmus.broker.sasl import Success
+from isthmus.broker.sasl import Exchange, Success
 from isthmus.definition import ScramCredential
 from isthmus.errors import Unsupported
 from isthmus.limits import LOGIN_FAILED_MS, SASL_BYTES_MAX
@@ -50,15 +50,32 @@ class Login:
             return known_before.principal
         return await self._login(authorization)
 
+    def greet(self, authorization: str | None) -> str | None:
+        """Who it is, when that can be said at once; a wrong password is answered when its request is handled."""
+        if authorization is None or self._known is not None:
+            return None
+        try:
+            said = self._exchange().answer(_message(authorization))
+        except Unsupported:
+            return None
+        if not isinstance(said, Success):
+            return None
+        self._known = self._proof(authorization, said.principal)
+        return said.principal
+
+    def _exchange(self) -> Exchange:
+        """A login by name and password. Raises Unsupported where passwords are not taken."""
+        peer = self._peer
+        safe = peer.tls or is_near(peer.host)
+        return sasl.begin(sasl.PLAIN, self._broker.access, tls=safe, host=peer.host)
+
     def _proof(self, authorization: str, name: str) -> "_Known":
         return _Known(authorization, name, self._broker.access.scram(name, "SCRAM-SHA-256"))
 
     async def _login(self, authorization: str) -> str | Response:
         self._known = None
         try:
-            peer = self._peer
-            safe = peer.tls or is_near(peer.host)
-            exchange = sasl.begin(sasl.PLAIN, self._broker.access, tls=safe, host=peer.host)
+            exchange = self._exchange()
         except Unsupported:
             return plain(403, "a password is taken over TLS only")
         clock, came_ms = self._broker.clock, self._broker.clock.monotonic_ms()

@@ -64,7 +64,9 @@ class WebService:
         """The door of a connection."""
         visitor = Visitor(self, line)
         body_bytes_max = WEB_BODY_BYTES_MAX if self.management is None else MANAGEMENT_BODY_BYTES_MAX
-        return HttpDoor(line, self.broker.clock, visitor.handle, Connection(body_bytes_max, 1), visitor.gone)
+        connection = Connection(body_bytes_max, 1)
+        greet = None if visitor.known else visitor.greet
+        return HttpDoor(line, self.broker.clock, visitor.handle, connection, visitor.gone, greet)
 
 
 class Visitor:
@@ -77,9 +79,17 @@ class Visitor:
         self._session: Session | None = None
         access, peer = service.broker.access, line.peer
         known = access.principal_of(host=peer.host, user=peer.user, trusted=peer.trusted)
-        self._known = known is not None
+        self.known = known is not None
+        """Whether it is known who is there."""
         if known is not None:
             line.known(known)
+
+    def greet(self, head: Request) -> None:
+        """Learn by the head of a large request who sends it, since strangers may not send so much."""
+        if stray(head, near=is_near(self._line.peer.host)) is None:
+            principal = self._login.greet(head.header("authorization"))
+            if principal is not None:
+                self._line.known(principal)
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:
         """Answer a request."""
@@ -158,7 +168,7 @@ class Visitor:
         if self._session is None or self._session.ended or self._session.principal != principal:
             self.gone()
             self._session = self._service.broker.session(principal)
-            self._known = True
+            self.known = True
             self._line.known(principal)
         return self._session
 
@@ -171,4 +181,4 @@ class Visitor:
     def _dressed(self, response: Response) -> Response:
         """A response as all are here. The connections of strangers end with it: they are let wait for no other."""
         headers = (*response.headers, *ALWAYS)
-        return Response(status=response.status, headers=headers, body=response.body, close=not self._known)
+        return Response(status=response.status, headers=headers, body=response.body, close=not self.known)

@@ -247,3 +247,14 @@ def test_byte_by_byte_the_same_is_read_and_said() -> None:
         raw = b"".join([*GOOD, bad])
 
         assert outcome(raw[at : at + 1] for at in range(len(raw))) == outcome([raw])
+
+
+def test_the_head_of_a_large_request_can_be_seen_before_its_turn() -> None:
+    seen = {}
+    for raw in (POST, CHUNKS, GET % 1, POST[:20], b"?"):
+        connection = Connection()
+        connection.receive(raw)
+        seen[raw] = [head and head.path for head in (connection.heading(5), connection.heading(6))]
+
+    assert list(seen.values()) == [["/p", None], ["/c", "/c"], [None, None], [None, None], [None, None]]
+    assert after(POST)[0].heading(1) is None

@@ -246,3 +246,31 @@ class TestSlowPeers:
 
         assert door.data_to_send() == []
         assert not line.closed
+
+
+class TestGreeting:
+    def door(self) -> tuple[list[str], HttpDoor]:
+        seen: list[str] = []
+        clock = ManualClock()
+        greet = lambda head: seen.append(head.path)  # noqa: E731 - of one line
+        return seen, HttpDoor(Still(), clock, echo, Connection(), lambda: None, greet)
+
+    async def test_a_large_request_is_greeted_once_by_its_head(self) -> None:
+        seen, door = self.door()
+        head = b"PUT /large HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n"
+
+        door.receive(head[:10])
+        before = list(seen)
+        door.receive(head[10:] + b"x")
+        door.receive(b"x" * 100)
+
+        assert (before, seen) == ([], ["/large"])
+
+    async def test_a_small_one_is_not_and_nothing_behind_it_is(self) -> None:
+        seen, door = self.door()
+
+        door.receive(b"GET /small HTTP/1.1\r\nHost: h\r\n\r\n")
+        door.step()
+        door.receive(b"PUT /large HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n")
+
+        assert seen == []

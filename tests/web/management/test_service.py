@@ -1,5 +1,6 @@
 """The management API as a whole: what is served, bodies that are none, and who else may not ask."""
 
+import http.client
 from typing import Any
 
 import pytest
@@ -60,3 +61,22 @@ async def test_every_list_is_served_to_an_administrator(api: Desk) -> None:
 def asked(method: str, path: str, **more: Any) -> Request:
     fields: dict[str, Any] = {"query": "", "host": "localhost", "headers": (), "body": b"", "minor": 1}
     return Request(method=method, target=path, path=path, keep_alive=True, **(fields | more))
+
+
+@pytest.mark.parametrize("size", [5_000, 9_000, 200_000])
+async def test_who_proves_who_it_is_may_send_much_at_once(api: Desk, size: int) -> None:
+    await api.user("root", admin=True)
+    await api.make("queues/%2F/q", user="root")
+    message = {"properties": {}, "routing_key": "q", "payload": "x" * size, "payload_encoding": "string"}
+
+    said = await api.ask("POST", "exchanges/%2F/amq.default/publish", message, user="root")
+
+    assert (said.status, said.value) == (200, {"routed": True})
+
+
+async def test_strangers_may_not_send_much(api: Desk) -> None:
+    await api.user("root", admin=True)
+
+    for user in (None, "nobody"):
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            await api.ask("PUT", "queues/%2F/q", {"arguments": {"x": "y" * 200_000}}, user=user)

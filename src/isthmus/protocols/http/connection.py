@@ -103,6 +103,20 @@ class Connection:
         if not self._ended:
             self._buffer += data
 
+    def heading(self, least: int) -> Request | None:
+        """The head of the next request when that has a body of `least` bytes or more, or in chunks; nothing is taken.
+
+        For whoever has to know who sends so much before it is read.
+        """
+        if self._ended or self._head is not None:
+            return None
+        try:
+            end = Lines().end(self._buffer)
+            head = None if end is None else parse(bytes(self._buffer[:end]), self._body_bytes_max)
+        except Refused:
+            return None  # it will be refused when its turn comes
+        return head.request if head is not None and (head.chunked or head.length >= least) else None
+
     def advance(self, now_ms: int) -> Exchange | Progress:
         """Begin the next request, if it is there whole; `now_ms` dates the refusal of one that cannot be read."""
         if self._ended:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from isthmus.clock import Clock, Timer
-from isthmus.limits import HTTP_LATE_BYTES, HTTP_LATE_MS, HTTP_LINGER_MS
+from isthmus.limits import HTTP_GREETED_BYTES, HTTP_LATE_BYTES, HTTP_LATE_MS, HTTP_LINGER_MS
 from isthmus.protocols.door import Line, Step
 from isthmus.protocols.http.connection import Connection, Exchange, Progress
 from isthmus.protocols.http.messages import Request, Response, plain
@@ -32,16 +32,25 @@ class HttpDoor:
         handler: answers requests.
         connection: its bytes; made for this door alone.
         ended: is called when the connection is gone.
+        greet: is called once with the head of a first request whose body is larger than a stranger may send, before
+            that is read; its body is empty.
     """
 
     def __init__(
-        self, line: Line, clock: Clock, handler: Handler, connection: Connection, ended: Callable[[], None]
+        self,
+        line: Line,
+        clock: Clock,
+        handler: Handler,
+        connection: Connection,
+        ended: Callable[[], None],
+        greet: Callable[[Request], None] | None = None,
     ) -> None:
         self._line = line
         self._clock = clock
         self._handler = handler
         self._connection = connection
         self._ended = ended
+        self._greet = greet
         self._running: set[asyncio.Future[None]] = set()
         self._held = False
         self._linger: Timer | None = None
@@ -62,10 +71,16 @@ class HttpDoor:
         """See `Door`."""
         self._received_bytes += len(data)
         self._connection.receive(data)
+        greet = self._greet
+        if greet is not None and (head := self._connection.heading(HTTP_GREETED_BYTES)) is not None:
+            self._greet = None
+            greet(head)
 
     def step(self) -> Step:
         """See `Door`."""
         begun = self._connection.advance(self._clock.now_ms())
+        if self._connection.in_body or not isinstance(begun, Progress):
+            self._greet = None
         self._line.flush()
         if isinstance(begun, Progress):
             self._held = begun is Progress.FULL
