@@ -3,7 +3,6 @@
 The programs stand beside this file. What each chapter must find is written down once, in support/amqp_tour.py.
 """
 
-import functools
 import json
 import uuid
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import pytest
 
 from support.amqp_brokers import AmqpBroker
 from support.amqp_tour import EXPECTED, wrong
-from support.client_programs import PROGRAMS, built, python_program, tour
+from support.client_programs import PROGRAMS, java_classpath, node_modules, python_program, tour
 
 CORE: Final = frozenset(
     "routed confirmed returned prefetched settled priorities expired refusals large through".split()
@@ -34,19 +33,6 @@ def node(name: str) -> Made:
 
 def java(cache: Path) -> list[str]:
     return ["java", "-cp", java_classpath(cache), str(PROGRAMS / "java_amqp" / "Tour.java")]
-
-
-@functools.cache
-def node_modules(cache: Path) -> Path:
-    """The Node programs with what they import, installed once a run."""
-    return built(cache, "node_amqp", ["npm", "install", "--no-audit", "--no-fund", "--silent"], ("node", "npm"))
-
-
-@functools.cache
-def java_classpath(cache: Path) -> str:
-    """The jars of the Java client, fetched by Maven into its own repository when they are not there."""
-    fetch = ["mvn", "-q", "-B", "dependency:build-classpath", "-Dmdep.outputFile=classpath"]
-    return (built(cache, "java_amqp", fetch, ("java", "mvn")) / "classpath").read_text()
 
 
 CLIENTS: Final[dict[str, Made]] = {

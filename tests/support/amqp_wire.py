@@ -61,9 +61,9 @@ class AmqpWire:
         """Send methods on the channel, in one piece."""
         self._send(b"".join([method_frame(1, each) for each in methods]))
 
-    def publish(self, exchange: str, *bodies: bytes) -> None:
+    def publish(self, exchange: str, *bodies: bytes, key: str = "") -> None:
         """Send persistent messages."""
-        method = m.BasicPublish(0, exchange, "")
+        method = m.BasicPublish(0, exchange, key)
         self._send(b"".join([content_frames(1, method, PERSISTENT, body, FRAME_BYTES) for body in bodies]))
 
     def next(self, seconds: float = PATIENCE_S) -> Called | Brought | None:

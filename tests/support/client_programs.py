@@ -3,6 +3,7 @@
 The programs stand in tests/clients; each prints what it found as one JSON object on its last line.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -38,6 +39,19 @@ def built(cache: Path, folder: str, command: Sequence[str], programs: Sequence[s
     if done.returncode:
         pytest.skip(f"`{' '.join(command)}` cannot fetch or build here: {(done.stdout + done.stderr).strip()[-300:]}")
     return target
+
+
+@functools.cache
+def node_modules(cache: Path) -> Path:
+    """Node's AMQP programs with what they import, installed once a run."""
+    return built(cache, "node_amqp", ["npm", "install", "--no-audit", "--no-fund", "--silent"], ("node", "npm"))
+
+
+@functools.cache
+def java_classpath(cache: Path) -> str:
+    """The jars of RabbitMQ's Java client, fetched by Maven into its own repository when they are not there."""
+    fetch = ["mvn", "-q", "-B", "dependency:build-classpath", "-Dmdep.outputFile=classpath"]
+    return (built(cache, "java_amqp", fetch, ("java", "mvn")) / "classpath").read_text()
 
 
 def tour(command: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
