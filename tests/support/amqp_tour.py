@@ -120,6 +120,9 @@ EXPECTED: Final[Mapping[str, Any]] = {
         "over": [],
     },
     "limited": [[None, 1, 2], "delivery_limit"],
+    "delayed": [True, [["now", None], ["soon", -100], ["late", -300]]],
+    "known": ["a", "b"],
+    "browsed": [["a", 0], ["b", 1], ["c", 2], ["b", 1], ["c", 2]],
     "properties": {"properties": [], "headers": []},
 }
 """By chapter. Of a table a client may have found some rows only; pika's tour has all of them."""
@@ -152,6 +155,18 @@ OLD: Final = (
         "",
         [[0, 1, 2], "delivery_limit"],
         "`x-delivery-count` is there from the first delivery on; in 4.3, and here, only when it is not 0",
+    ),
+    Difference(
+        "delayed",
+        "",
+        [503],
+        "exchanges of kind `x-delayed-message` need a plugin, which there is none of for RabbitMQ 4.3; here they act",
+    ),
+    Difference(
+        "known",
+        "",
+        ["a", "again", "b"],
+        "`x-message-deduplication` is of a plugin, and ignored without it; here it acts",
     ),
     Difference(
         "refusals",

@@ -497,6 +497,59 @@ def limited(connection: Any) -> list[Any]:
 
 
 @tour.chapter
+def delayed(connection: Any) -> list[Any]:
+    """An exchange that holds messages back; where there is none, the code of the refusal."""
+    channel = connection.channel()
+    try:
+        through = exchange(channel, "later", "x-delayed-message", arguments={"x-delayed-type": "direct"})
+    except pika.exceptions.ConnectionClosedByBroker as error:
+        return [error.reply_code]
+    where = queue(channel, "delayed")
+    channel.queue_bind(where, through, "k")
+    began = time.monotonic()
+    for body, delay in (("late", 300), ("soon", 100)):
+        put(channel, through, body, key="k", headers={"x-delay": delay})
+    put(channel, through, "now", key="k")
+    found = [get(channel, where) for _ in range(3)]
+    waited = time.monotonic() - began >= 0.3
+    return [waited, [[body.decode(), (each.headers or {}).get("x-delay")] for _, each, body in found]]
+
+
+@tour.chapter
+def known(connection: Any) -> list[str]:
+    """A queue that takes one message of each id."""
+    channel = connection.channel()
+    channel.confirm_delivery()
+    where = queue(channel, "known", x_message_deduplication=True)
+    for body, of in (("a", "1"), ("again", "1"), ("b", "2")):
+        put(channel, where, body, message_id=of)
+    return [get(channel, where)[2].decode() for _ in range(ready(channel, where))]
+
+
+@tour.chapter
+def browsed(connection: Any) -> list[Any]:
+    """A stream, which can be read again."""
+    channel, got = connection.channel(), []
+    where = queue(channel, "browsed", x_queue_type="stream")
+    channel.confirm_delivery()
+    put(channel, where, "a", "b", "c")
+    channel.basic_qos(prefetch_count=10)
+    for offset in ("first", 1):
+        tag = channel.basic_consume(
+            where,
+            lambda _, __, each, body: got.append([body.decode(), each.headers["x-stream-offset"]]),
+            arguments={"x-stream-offset": offset},
+        )
+        seen = len(got)
+        until(
+            lambda seen=seen, of=offset: len(got) - seen == (3 if of == "first" else 2) or None,
+            connection.process_data_events,
+        )
+        channel.basic_cancel(tag)
+    return got
+
+
+@tour.chapter
 def properties(connection: Any) -> dict[str, Any]:
     channel = connection.channel()
     where = queue(channel, "properties")
