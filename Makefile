@@ -52,7 +52,7 @@ fuzz: $(VENV)/dev.stamp
 
 # What is fetched for it (npm, Go modules, Maven) comes from the registries; what is not there is a skip with its reason.
 clients: $(VENV)/dev.stamp
-	ISTHMUS_ALL_CLIENTS=1 $(PYTEST) tests/clients tests/engines/test_suite.py tests/engines/kafka -q --timeout 600
+	ISTHMUS_ALL_CLIENTS=1 $(PYTEST) tests/clients tests/engines/test_suite.py tests/engines/kafka tests/engines/rabbitmq -q --timeout 600
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench
