@@ -63,6 +63,8 @@ async def on_declare(channel: Channel, asked: m.ExchangeDeclare) -> m.ExchangeDe
     if asked.passive:
         if found is None and name:
             raise Refused(Code.NOT_FOUND, f"no exchange '{name}' in vhost '{channel.link.vhost}'")
+        if name:
+            channel.link.check("describe", "exchange", name)
         return m.ExchangeDeclareOk()
     named = Named("exchange", name, channel.link.vhost)
     definition = _definition(channel, named, asked)
@@ -166,7 +168,7 @@ async def _change(channel: Channel, asked: m.ExchangeBind | m.ExchangeUnbind, *,
     exchange_kind(channel, destination)
     kind = exchange_kind(channel, source)
     channel.link.check("publish", "exchange", destination)
-    channel.link.check("read", "exchange", source)
+    channel.link.check("alter", "exchange", source)
     binding = Binding(
         exchange=source,
         to_exchange=destination,

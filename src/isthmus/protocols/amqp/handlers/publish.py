@@ -176,6 +176,9 @@ class Publisher:
             if message.immediate:
                 raise Refused(Code.NOT_IMPLEMENTED, "immediate=true")
             exchange = self._exchange(message.exchange)
+            if exchange is None:
+                for key in (message.routing_key, *of.keys):
+                    self._link.check("publish", "queue", key)
             user = self._link.user
             if of.user_id is not None and of.user_id != user:
                 raise Refused(

@@ -122,7 +122,9 @@ async def on_declare(channel: Channel, asked: m.QueueDeclare) -> m.QueueDeclareO
     if asked.passive:
         if replies.is_reply_key(name):
             return replies.declared(channel, name)
-        return _declared(channel, find(channel, name))
+        known = find(channel, name)
+        channel.link.check("describe", "queue", known.name)
+        return _declared(channel, known)
     # An exclusive queue ends with its connection, so that it cannot be durable.
     flags = Flags(asked.durable and not asked.exclusive, asked.exclusive, asked.auto_delete)
     made_up = not name
@@ -259,7 +261,7 @@ async def _change(channel: Channel, asked: m.QueueBind | m.QueueUnbind, *, unbin
     await channel.broker.quiet("exchange", channel.namespace, exchange)
     kind = exchange_kind(channel, exchange)
     link.check("publish", "queue", found.name)
-    link.check("read", "exchange", exchange)
+    link.check("alter", "exchange", exchange)
     binding = Binding(
         exchange=exchange,
         topic=found.name,
