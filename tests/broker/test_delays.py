@@ -2,11 +2,12 @@
 
 import pytest
 
+from isthmus.broker import delays
 from isthmus.broker.broker import Broker
 from isthmus.broker.delays import KEYS, hold_name
 from isthmus.broker.publishing import DUE, Options
 from isthmus.definition import Binding, ExchangeDefinition, HeaderMatch, QueueConfig, QueueDefinition
-from isthmus.errors import AlreadyExists, InUse, InvalidName, UnknownQueue
+from isthmus.errors import AlreadyExists, InUse, InvalidName, QueueFull, UnknownQueue
 from isthmus.log.headers import decode_headers, encode_headers
 from isthmus.record import Record
 from support.brokers import World, world
@@ -169,3 +170,24 @@ class TestItsQueue:
 
 async def delayed_again(w: World) -> None:
     await w.broker.create_exchange(w.session, ExchangeDefinition(name="later", delayed=True))
+
+
+async def test_only_so_many_events_can_wait_because_a_queue_knows_no_more_due_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delays, "QUEUE_DELAYED_MAX", 2)
+    async with world() as w:
+        await delayed(w)
+        exchange = w.broker.catalog.exchange("default", "later")
+        options = Options(due_ms=w.clock.now_ms() + 100)
+
+        tried = [w.broker.route(w.session, exchange, ["k"], [Record(b"x", b"k")], options) for _ in range(3)]
+        for each in tried:
+            await each.pending
+        await w.clock.advance(200)
+        after = w.broker.route(w.session, exchange, ["k"], [Record(b"x", b"k")], options)
+
+        assert [len(each.refused) for each in (*tried, after)] == [0, 0, 1, 0]
+        assert isinstance(tried[2].refused[0].error, QueueFull)
+        assert ready(w.broker) == 2
+        await after.pending

@@ -642,6 +642,9 @@ class Broker:
         if delaying and exchange is not None and (options.due_ms is not None or delays.waits(records[0])):
             targets = [self.topic(exchange.set.namespace, delays.hold_name(exchange.name))]
             self.access.check(session, "publish", exchange.name)
+            full = delays.full(targets[0], len(records))
+            if full is not None:
+                return Routed(settled([]), targets, [publishing.Refusal(targets[0], full)])
             records = delays.held(records, keys)
         else:
             found = headers or (lambda: publishing.headers_of(records))

@@ -23,14 +23,14 @@ from isthmus.broker.bindings import Headers
 from isthmus.broker.catalog import DELAYED
 from isthmus.broker.publishing import DUE
 from isthmus.definition import ExchangeDefinition, QueueConfig, QueueDefinition
-from isthmus.errors import Closed, IsthmusError, RequestError, StorageError
-from isthmus.limits import DELAYED_AT_ONCE, DELAYED_RETRY_MS
+from isthmus.errors import Closed, IsthmusError, QueueFull, RequestError, StorageError
+from isthmus.limits import DELAYED_AT_ONCE, DELAYED_RETRY_MS, QUEUE_DELAYED_MAX
 from isthmus.log.headers import append_headers, decode_headers, encode_headers, header_value
 from isthmus.record import Lease, Leased, Record, StoredRecord
 
 if TYPE_CHECKING:
     from isthmus.broker.broker import Broker
-    from isthmus.broker.catalog import Exchange
+    from isthmus.broker.catalog import Exchange, Topic
     from isthmus.lenses.queue.queue import Queue
     from isthmus.lenses.queue.takers import Consumer
     from isthmus.log.journal import Placed
@@ -66,6 +66,16 @@ def held(records: Sequence[Record], keys: Sequence[str]) -> list[Record]:
     """The records as they wait: with their routing keys."""
     row: list[tuple[str, bytes | None]] = [(KEYS, msgspec.msgpack.encode(list(keys)))]
     return [Record(each.value, each.key, append_headers(each.headers, row), each.timestamp_ms) for each in records]
+
+
+def full(hold: "Topic", count: int) -> QueueFull | None:
+    """Why so many events more cannot wait in the queue of a delayed exchange; None when they can.
+
+    A queue knows the due times of QUEUE_DELAYED_MAX events: what came beyond that might come up late.
+    """
+    if hold.lens is not None and hold.lens.open_count + count > QUEUE_DELAYED_MAX:
+        return QueueFull(hold.name, "delayed events", QUEUE_DELAYED_MAX)
+    return None
 
 
 def _freed(record: StoredRecord) -> Record:

@@ -824,6 +824,12 @@ class Queue:
         return all(part.surveyed for part in self._parts)
 
     @property
+    def open_count(self) -> int:
+        """How many offsets wait, ready or delayed, those on their way to the disk included."""
+        there = sum([part.ledger.ready + part.ledger.admission.delayed for part in self._parts])
+        return there + self._landing()
+
+    @property
     def settled_count(self) -> int:
         """How many offsets were ever settled, durably."""
         return sum([part.ledger.settled_count for part in self._parts])
