@@ -530,6 +530,9 @@ AMQP_CLOSE_MS: Final = 5_000
 AMQP_BLOCKED_MS: Final = 500
 """A publisher that waits this long for the disk is told that it is blocked."""
 
+AMQP_STUCK_MS: Final = 50
+"""After this long a disk that has room, and has refused publishes all the same, is asked again."""
+
 AMQP_RUN_RECORDS_MAX: Final = 256
 AMQP_RUN_BYTES_MAX: Final = MIB
 AMQP_RUNS_MAX: Final = 256

@@ -292,8 +292,7 @@ async def full_disk(bad: Bad) -> None:
         assert await content(engine) == (KNOWN[0], KNOWN[1][1:])
         assert len(await values(engine, "filler")) == filled
         await engine.admin.alter(TopicDefinition(name="filler", config=TopicConfig(size_bytes=64 * KIB)))
-        assert await engine.admin.reclaim() > MIB
-        await until_published(engine)
+        await until_published(engine)  # what is dead goes by itself, since the disk is full
         await engine.close()
 
         engine = await opened(small / "data")

@@ -196,7 +196,7 @@ class Broker:
 
     def check_new_topic(self, session: Session, asked: TopicDefinition) -> None:
         """Raises what `create_topic` would raise."""
-        self.access.check(session, "create", asked.name, asked.namespace)
+        self.access.check(session, "create", asked.name)
         definitions.check_new_topic(self.catalog, asked)
 
     def create_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
@@ -270,7 +270,7 @@ class Broker:
 
     def check_topic(self, session: Session, asked: TopicDefinition) -> None:
         """Raises what `alter_topic` would raise."""
-        self.access.check(session, "alter", asked.name, asked.namespace)
+        self.access.check(session, "alter", asked.name)
         definitions.check_altered_topic(self.topic(asked.namespace, asked.name).set, asked)
 
     def alter_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
@@ -289,7 +289,7 @@ class Broker:
         Raises:
             UnknownTopic, InUse: nothing was removed.
         """
-        self.access.check(session, "remove", name, namespace)
+        self.access.check(session, "remove", name)
         gone = definitions.topic_gone(self.catalog, self.topic(namespace, name))
         return self.make([("topic", namespace, name), *self._going(gone)], gone, lambda: None)
 
@@ -314,7 +314,7 @@ class Broker:
         Raises:
             AlreadyExists, UnknownTopic (the one to view), Unsupported, InvalidArgument: nothing was made.
         """
-        self.access.check(session, "create", asked.name, asked.namespace)
+        self.access.check(session, "create", asked.name)
         self._check_reach(session, asked)
         topic, queue = definitions.queue_made(self.catalog, asked, view_start, self.clock.now_ms())
         own = [name for name in (asked.name, asked.view_of) if name is not None]
@@ -334,10 +334,10 @@ class Broker:
     def _check_reach(self, session: Session, asked: QueueDefinition) -> None:
         """Nobody reads a topic by viewing it, or writes to one by letting letters die, who may not do so directly."""
         if asked.view_of is not None:
-            self.access.check(session, "read", asked.view_of, asked.namespace)
+            self.access.check(session, "read", asked.view_of)
         for name in (asked.config.dead, asked.config.dead_exchange):
             if name:
-                self.access.check(session, "publish", name, asked.namespace)
+                self.access.check(session, "publish", name)
 
     def alter_queue(self, session: Session, asked: QueueDefinition) -> Pending[Queue]:
         """Change how a queue hands out; its topic's configuration too.
@@ -345,7 +345,7 @@ class Broker:
         Raises:
             UnknownQueue, Unsupported, InvalidArgument: nothing was changed.
         """
-        self.access.check(session, "alter", asked.name, asked.namespace)
+        self.access.check(session, "alter", asked.name)
         self._check_reach(session, asked)
         queue = self.queue(asked.namespace, asked.name)
         changed = definitions.queue_altered(self.catalog, self.catalog.queue_sets[queue.id], asked)
@@ -380,9 +380,9 @@ class Broker:
         Raises:
             AlreadyExists, InvalidName, Overloaded: nothing was made.
         """
-        self.access.check(session, "create", asked.name, asked.namespace)
+        self.access.check(session, "create", asked.name)
         if asked.alternate is not None:
-            self.access.check(session, "publish", asked.alternate, asked.namespace)
+            self.access.check(session, "publish", asked.alternate)
         fact, topic, queue = definitions.exchange_made(self.catalog, asked, self.clock.now_ms())
         gone: list[Removal] = [facts.ExchangeRemoved(fact.id)]
         names: list[Key] = [("exchange", asked.namespace, asked.name)]
@@ -402,7 +402,7 @@ class Broker:
 
     def remove_exchange(self, session: Session, namespace: str, name: str, *, if_unused: bool = False) -> Pending[None]:
         """Remove an exchange with the bindings from it and to it. Raises UnknownExchange, InUse."""
-        self.access.check(session, "remove", name, namespace)
+        self.access.check(session, "remove", name)
         gone = definitions.exchange_gone(self.catalog, self.catalog.exchange(namespace, name), if_unused=if_unused)
         return self.make([("exchange", namespace, name), *self._going(gone)], gone, lambda: None)
 
@@ -413,8 +413,8 @@ class Broker:
             UnknownExchange, UnknownTopic, InvalidArgument, Overloaded: nothing was changed.
             BeingChanged: the exchange is being removed; `quiet` waits for that.
         """
-        self.access.check(session, "alter", asked.exchange, asked.namespace)
-        self.access.check(session, "publish", asked.to_exchange or asked.topic, asked.namespace)
+        self.access.check(session, "alter", asked.exchange)
+        self.access.check(session, "publish", asked.to_exchange or asked.topic)
         own = ("exchange", asked.namespace, asked.exchange)
         if own in self.catalog.making:
             raise BeingChanged("exchange", asked.exchange)
@@ -489,7 +489,7 @@ class Broker:
         partition: int | None = None,
     ) -> tuple[Pending[list[Appended]] | None, list[Share]]:
         """Add a publish to a unit. When its de-duplication id is known, gives that publish's result instead."""
-        self.access.check(session, "publish", topic.name, topic.set.namespace)
+        self.access.check(session, "publish", topic.name)
         prepared = Publish(records, self.clock.now_ms(), options)
         if options.dedup is not None:
             key = digest(options.dedup)
@@ -535,7 +535,7 @@ class Broker:
 
     def check_batch(self, session: Session, topic: Topic, partition: int, batch: bytes) -> batches.BatchHeader:
         """The header of a batch that `append_batch` would take, as far as that can be told beforehand. Raises as it."""
-        self.access.check(session, "publish", topic.name, topic.set.namespace)
+        self.access.check(session, "publish", topic.name)
         header = batches.check(batch)
         foreign.check(topic, partition, header, len(batch))
         return header
@@ -641,7 +641,7 @@ class Broker:
         delaying = exchange is not None and exchange.set.delayed and not due
         if delaying and exchange is not None and (options.due_ms is not None or delays.waits(records[0])):
             targets = [self.topic(exchange.set.namespace, delays.hold_name(exchange.name))]
-            self.access.check(session, "publish", exchange.name, exchange.set.namespace)
+            self.access.check(session, "publish", exchange.name)
             full = delays.full(targets[0], len(records))
             if full is not None:
                 return Routed(settled([]), targets, [publishing.Refusal(targets[0], full)])
@@ -682,11 +682,11 @@ class Broker:
         namespace: str,
     ) -> Sequence[Topic]:
         if exchange is not None:
-            self.access.check(session, "publish", exchange.name, exchange.set.namespace)
+            self.access.check(session, "publish", exchange.name)
             if exchange.set.internal:
                 raise InvalidArgument("exchange", f"{exchange.name!r} is internal and takes from other exchanges only")
             return self.catalog.targets(exchange, keys, headers)
-        self.access.check_all(session, "publish", keys, namespace)
+        self.access.check_all(session, "publish", keys)
         names = self.catalog.topic_names
         found = [names.get((namespace, key), 0) for key in dict.fromkeys(keys)]
         return [self.catalog.topics[topic] for topic in found if topic]
@@ -734,7 +734,7 @@ class Broker:
         Raises:
             UnknownPartition, OffsetOutOfRange: nothing was deleted.
         """
-        self.access.check(session, "remove", topic.name, topic.set.namespace)
+        self.access.check(session, "remove", topic.name)
         if not 0 <= partition < len(topic.partitions):
             raise UnknownPartition(topic.name, partition, len(topic.partitions))
         place = topic.partitions[partition]
@@ -760,7 +760,7 @@ class Broker:
 
         One that `expires` is forgotten when nobody uses it, until somebody asks for it who wants it kept.
         """
-        self.access.check(session, "consume", name, namespace)
+        self.access.check(session, "consume", name)
         definition.check_name(name)
         await self.quiet("group", namespace, name)
         known = self.catalog.group_names.get((namespace, name))
@@ -789,7 +789,7 @@ class Broker:
         metadata: str = "",
     ) -> Pending[list[Placed]]:
         """Set a group's position in a partition. Raises StaleGeneration, UnknownMember, OffsetOutOfRange."""
-        self.access.check(session, "commit", group.name, group.namespace)
+        self.access.check(session, "commit", group.name)
         self.access.check(session, "read", self.catalog.name_of_topic(partition.id))
         unit = self.journal.unit()
         now_ms = self.clock.now_ms()
@@ -803,8 +803,8 @@ class Broker:
         self, session: Session, namespace: str, group_name: str, topic_name: str, to: StartAt
     ) -> list[tuple[int, int]]:
         """Move a group without members; (partition, floor) rows. Raises UnknownGroup, GroupNotEmpty."""
-        self.access.check(session, "administer", group_name, namespace)
-        self.access.check(session, "read", topic_name, namespace)
+        self.access.check(session, "administer", group_name)
+        self.access.check(session, "read", topic_name)
         group = self._empty_group(namespace, group_name)
         topic = self.topic(namespace, topic_name)
         unit, rows = self.journal.unit(), []
@@ -820,7 +820,7 @@ class Broker:
 
     def remove_group(self, session: Session, namespace: str, name: str) -> Pending[None]:
         """Forget a group without members. Raises UnknownGroup, GroupNotEmpty."""
-        self.access.check(session, "administer", name, namespace)
+        self.access.check(session, "administer", name)
         return self.forget_group(self._empty_group(namespace, name))
 
     def forget_group(self, group: ConsumerGroup) -> Pending[None]:

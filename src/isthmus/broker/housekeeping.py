@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from isthmus.broker import definitions
 from isthmus.broker.compacting import Compacting
-from isthmus.errors import BeingChanged, Closed, RequestError, StorageError
+from isthmus.errors import BeingChanged, Closed, Overloaded, RequestError, StorageError, StorageFull
 from isthmus.lenses.queue.queue import Queue
 from isthmus.lenses.stream.position import Progress
 from isthmus.limits import GROUPS_RETURN_MS
@@ -87,7 +87,11 @@ class Housekeeping:
         await self.forget_exchanges()
         if broker.journal.checkpoint_due:
             await checkpoint.take(broker.journal)
-        await self.sweep()
+        try:
+            # On a full disk the journal does not grow until a checkpoint is due: what is dead has to go without.
+            await self.sweep(force=broker.journal.space.full)
+        except (StorageFull, Overloaded) as error:
+            log.warning("what is dead on a full disk stays for now: %s", error)
 
     async def expire(self, queue: Queue, *, grace_ms: int = 0, steady: bool | None = None) -> None:
         """Do what time asks of a queue, and bury its dead. What is refused stays as it is and is tried again.

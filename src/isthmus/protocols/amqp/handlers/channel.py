@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from isthmus.broker.broker import Broker
 from isthmus.errors import IsthmusError
 from isthmus.lenses.queue.queue import Queue
+from isthmus.limits import AMQP_STUCK_MS
 from isthmus.log.pending import Pending
 from isthmus.protocols.amqp.channel import Allowance, Confirms, Unsettled
 from isthmus.protocols.amqp.errors import Refused
@@ -67,7 +68,6 @@ class Channel:
         self.link = link
         self.number = number
         self.session = link.broker.session(link.session.principal)
-        self.session.namespace = link.namespace
         self.unsettled: Unsettled[Given] = Unsettled()
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
@@ -127,12 +127,22 @@ class Channel:
         """A unit of this channel is on its way; those before it are durable before it."""
         self._last = pending
 
+    async def unstick(self) -> None:
+        """Wait until what was gathered can be published, and publish it.
+
+        A disk that is nearly full may refuse it all the same: then it is asked again after a while.
+        """
+        await self.broker.journal.room()
+        await self.session.credit.wait()
+        self.flush()
+        if self.publisher.stuck:
+            clock = self.broker.clock
+            await clock.sleep_until(clock.monotonic_ms() + AMQP_STUCK_MS)
+
     async def quiet(self) -> None:
         """Wait until what the channel has begun is durable, or has failed, of which others hear."""
         while self.publisher.stuck:
-            await self.broker.journal.room()
-            await self.session.credit.wait()
-            self.flush()
+            await self.unstick()
         while (last := self._last) is not None and not last.done:
             try:
                 await last

@@ -392,8 +392,7 @@ class AmqpDoor:
     def _enter(self, said: m.ConnectionOpen) -> None:
         link = self._link
         link.enter(said.virtual_host)
-        known = link.namespace in link.broker.catalog.namespaces
-        if not known or not link.broker.access.allows_some(link.session, "describe", link.namespace):
+        if link.namespace not in link.broker.catalog.namespaces:
             raise Refused(Code.NOT_ALLOWED, f"vhost {said.virtual_host} not found")
         self._phase = "busy"
         self._task = asyncio.get_running_loop().create_task(self._prepare())

@@ -61,9 +61,7 @@ class Room:
             while journal.space.full and journal.ended is None:
                 await self._clock.sleep_until(self._clock.monotonic_ms() + DISK_RETRY_MS)
                 self._probe()
-            await journal.room()
-            await channel.session.credit.wait()
-            channel.flush()
+            await channel.unstick()
         finally:
             self._task = None
             self._stop_timer()
