@@ -246,6 +246,17 @@ class TestRefused:
             assert dead.record.value == b"out"
             assert told(dead.record) == [("jobs", "maxlen", 1)]
 
+    async def test_who_publishes_to_the_queue_itself_is_refused_and_leaves_a_letter_too(self) -> None:
+        async with world() as at:
+            await queue(at, "jobs", max_events=0, overflow="refuse_dead", dead_exchange="", dead_key="dead")
+            await queue(at, "dead")
+
+            with pytest.raises(QueueFull):
+                await at.publish("out", to="jobs")
+
+            (dead,) = await take(at, "dead")
+            assert dead.record.value == b"out"
+
     @pytest.mark.parametrize("config", [{"overflow": "refuse"}, {"overflow": "refuse_dead"}])
     async def test_nothing_is_buried_where_it_is_not_wanted_or_there_is_no_place(self, config: dict[str, Any]) -> None:
         async with world() as at:

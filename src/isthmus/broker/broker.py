@@ -33,6 +33,7 @@ from isthmus.errors import (
     GroupNotEmpty,
     InvalidArgument,
     OffsetOutOfRange,
+    QueueFull,
     StorageFull,
     UnknownPartition,
 )
@@ -449,10 +450,17 @@ class Broker:
 
         Raises:
             RecordTooLarge, KeyRequired, InvalidArgument, UnknownPartition: nothing was appended.
+            QueueFull: nothing was appended there; where the queue wants it, dead letters say so.
             UnitTooLarge, Overloaded, StorageFull, StorePoisoned: nothing was appended.
         """
         unit = self.journal.unit()
-        known, shares = self.add(session, unit, topic, records, options, partition)
+        try:
+            known, shares = self.add(session, unit, topic, records, options, partition)
+        except QueueFull as full:
+            letters = self.burial.turn_away([publishing.Refusal(topic, full)], records)
+            if letters is not None:
+                letters.submit()
+            raise
         return known if known is not None else self._submit(session, unit, shares)
 
     def _submit(self, session: Session, unit: Unit, shares: Sequence[Share]) -> Pending[list[Appended]]:
