@@ -266,3 +266,23 @@ class TestRefused:
 
             assert await routed.pending == []
             assert isinstance(routed.refused[0].error, QueueFull)
+
+
+async def test_what_is_too_old_and_too_many_at_one_moment_leaves_one_letter() -> None:
+    async with world() as at:
+        jobs = await queue(
+            at, "jobs", dead_exchange="", dead_key="dead", ttl_ms=1_000, max_events=1, overflow="drop", failed_max=None
+        )
+        await queue(at, "dead")
+        await at.publish("a", to="jobs")
+        held = await take(at, "jobs")
+        await at.clock.advance(1_000)
+        await at.publish("b", to="jobs")
+        unit = at.broker.journal.unit()
+
+        jobs.release(unit, [one.lease for one in held])
+        await unit.submit()
+        await at.clock.drain()
+
+        assert [one.record.value for one in await take(at, "dead")] == [b"a"]
+        assert (jobs.counts().expired, jobs.counts().dropped, jobs.counts().ready) == (1, 0, 1)

@@ -591,7 +591,9 @@ class Queue:
             for part in self._parts
             for held in part.ledger.dying(DYING_RECORDS_MAX)
         ]
-        return await self._bury(unit, [*dying, *overdue, *await self._surplus()])
+        # What is too old may be too many as well and must not end twice: how many are left is seen when it is gone.
+        surplus = await self._surplus() if not overdue else []
+        return await self._bury(unit, [*dying, *overdue, *surplus])
 
     async def _surplus(self) -> list[_Doomed]:
         """What is at the head and too many."""
