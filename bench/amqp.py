@@ -150,11 +150,13 @@ def of(queues: int) -> str:
 
 
 def cells(*, full: bool) -> list[Cell]:
-    made = [publish_cell(label, size, queues) for label, size in SIZES.items() for queues in (1, 10)]
+    # Memory first: what other cells have left free would hide it.
+    made = [memory_cell(QUEUED_FULL if full else QUEUED)]
+    made += [publish_cell(label, size, queues) for label, size in SIZES.items() for queues in (1, 10)]
     made += [consume_cell(label, size, prefetch) for label, size in SIZES.items() for prefetch in PREFETCHES]
     made += [both_cell(label, size, queues) for label, size in SIZES.items() for queues in (1, 10)]
     made += [latency_cell(rate) for rate in LATENCY_RATES]
-    return [*made, memory_cell(QUEUED_FULL if full else QUEUED), declare_cell(DECLARED_FULL if full else DECLARED)]
+    return [*made, declare_cell(DECLARED_FULL if full else DECLARED)]
 
 
 Figures = dict[tuple[str, str, str], list[float]]
@@ -211,7 +213,7 @@ def rows(settings: Settings) -> Iterator[Outcome]:
         why = unusable()
         if why is None:
             node = stack.enter_context(rabbitmq(directory / "rabbitmq", api=False))
-            pid = pid_of(f"isthmus{node.port}@")
+            pid = pid_of(str(node.directory))
             quorum = {"x-queue-type": "quorum"}
             brokers.append(Broker("RabbitMQ quorum", node.url, quorum, peer=True, pid=pid))
             brokers.append(Broker("RabbitMQ classic", node.url, {}, pid=pid))
@@ -221,9 +223,9 @@ def rows(settings: Settings) -> Iterator[Outcome]:
 
 
 def pid_of(word: str) -> int:
-    """The process that was started with this in its command, the one that takes most memory; 0 for none."""
+    """The process that has this in its environment, of several the one that takes most memory; 0 for none."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if word in path.read_text(errors="replace"):
                 found.append((resident_bytes(path.parent.name)[0], int(path.parent.name)))
