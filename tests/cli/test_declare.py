@@ -62,6 +62,16 @@ def test_sizes_may_be_plain_bytes() -> None:
     assert Asked(retain_size="1000").topic(TopicConfig()).size_bytes == 1_000
 
 
+def test_a_bound_is_a_number_or_none_and_a_size() -> None:
+    changed = Asked(max_events="10", max_bytes="1MB", overflow="drop").queue(QueueConfig())
+    lifted = Asked(max_events="none", max_bytes="none").queue(changed)
+
+    assert (changed.max_events, changed.max_bytes, changed.overflow) == (10, 1_000_000, "drop")
+    assert (lifted.max_events, lifted.max_bytes, lifted.overflow) == (None, None, "drop")
+    with pytest.raises(InvalidArgument, match="--max-events"):
+        Asked(max_events="many").queue(QueueConfig())
+
+
 def test_attempts_are_the_limit_and_the_policy() -> None:
     changed = Asked(attempts=3).queue(QueueConfig())
 

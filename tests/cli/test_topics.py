@@ -64,6 +64,7 @@ class TestCreate:
             "timestamp_after_ms": None,
             "compression": "gzip",
             "dedup_ms": 600_000,
+            "message_ids": False,
             "codec": "json",
             "event_types": [],
             "key_field": "id",

@@ -292,6 +292,22 @@ class TestQueues:
         assert (work.definition().config.priorities, work.definition().config.single) == (3, True)
         assert {"priority", "single"} <= set(work.promises())
 
+    def test_a_bound_is_a_promise_and_says_what_happens_beyond(self) -> None:
+        work = Queue[Placed]("work", max_events=10, max_bytes="1MB", overflow="drop")
+
+        config = work.definition().config
+        assert (config.max_events, config.max_bytes, config.overflow) == (10, 1_000_000, "drop")
+        assert "bounded" in work.promises()
+        assert "bounded" not in Queue[Placed]("other").promises()
+
+    def test_bounds_that_cannot_be_are_named(self) -> None:
+        with pytest.raises(InvalidArgument, match="max_events: -1"):
+            Queue[Placed]("work", max_events=-1)
+        with pytest.raises(InvalidArgument, match="overflow"):
+            Queue[Placed]("work", overflow="explode")  # type: ignore[arg-type]  # on purpose
+        with pytest.raises(Unsupported, match="where bounds cannot be"):
+            Queue[Placed]("work", of=Stream[Placed]("orders", key=None), max_events=2)
+
     def test_levels_of_priority_that_cannot_be_are_named(self) -> None:
         with pytest.raises(InvalidArgument, match="priorities: 257 is not in 1 to 256"):
             Queue[Placed]("work", priorities=257)
@@ -307,9 +323,6 @@ class TestQueues:
         "later",
         [
             {"fair": True},
-            {"max_events": 7},
-            {"max_bytes": "1MB"},
-            {"overflow": "drop"},
         ],
     )
     def test_options_of_later_versions_are_refused_by_name(self, later: dict[str, Any]) -> None:

@@ -73,6 +73,13 @@ QUEUE_OPTIONS: Final = (
     click.option("--ttl", metavar="AGE", help="Queue: age at which an event that nobody took expires."),
     click.option("--priorities", type=click.IntRange(1), metavar="N", help="Queue: levels of priority [default: 1]."),
     click.option("--single/--no-single", default=None, help="Queue: one consumer at a time gets events."),
+    click.option("--max-events", metavar="N", help="Queue: how many events may wait; none for no bound."),
+    click.option("--max-bytes", metavar="SIZE", help="Queue: how many bytes these may have; none for no bound."),
+    click.option(
+        "--overflow",
+        type=click.Choice(["refuse", "drop"]),
+        help="Queue: beyond a bound refuse what comes, or drop what waits for longest [default: refuse].",
+    ),
     click.option("--dead", metavar="NAME", help="Queue: where dead letters go [default: NAME.dead]; none drops them."),
 )
 
@@ -114,9 +121,15 @@ class Asked(msgspec.Struct, kw_only=True):
     ttl: str | None = None
     priorities: int | None = None
     single: bool | None = None
+    max_events: str | None = None
+    max_bytes: str | None = None
+    overflow: Literal["refuse", "drop"] | None = None
     dead: str | None = None
 
-    QUEUE = ("lease", "attempts", "backoff_first", "backoff_max", "ordered", "ttl", "priorities", "single", "dead")
+    QUEUE = (
+        "lease", "attempts", "backoff_first", "backoff_max", "ordered", "ttl", "priorities", "single", "max_events",
+        "max_bytes", "overflow", "dead",
+    )  # fmt: skip
 
     def topic(self, config: TopicConfig) -> TopicConfig:
         """The configuration with what was given in place of what it says."""
@@ -152,6 +165,9 @@ class Asked(msgspec.Struct, kw_only=True):
             "ttl_ms": _age(self.ttl, "--ttl"),
             "priorities": self._given(self.priorities),
             "single": self._given(self.single),
+            "max_events": _count(self.max_events, "--max-events"),
+            "max_bytes": _size(self.max_bytes, "--max-bytes"),
+            "overflow": self._given(self.overflow),
             "dead": UNSET if self.dead is None else None if self.dead == NONE else self.dead,
         }
         return _changed(config, changes | {"backoff": _changed(config.backoff, backoff)})
@@ -168,6 +184,7 @@ class Asked(msgspec.Struct, kw_only=True):
 
 
 UNSET: Final = msgspec.UNSET
+_COUNT_DIGITS_MAX: Final = 15
 C = TypeVar("C", TopicConfig, QueueConfig, BackoffPolicy)
 
 
@@ -186,6 +203,16 @@ def _size(text: str | None, option: str) -> int | msgspec.UnsetType | None:
     if text is None:
         return UNSET
     return None if text == NONE else size_bytes(int(text) if text.isdigit() else text, option)
+
+
+def _count(text: str | None, option: str) -> int | msgspec.UnsetType | None:
+    if text is None:
+        return UNSET
+    if text == NONE:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > _COUNT_DIGITS_MAX:
+        raise InvalidArgument(option, f"{text!r} is not a number, nor {NONE!r}")
+    return int(text)
 
 
 def stream_definition(name: str, asked: Asked, *, compact: bool) -> TopicDefinition:

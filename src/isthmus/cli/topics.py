@@ -21,6 +21,7 @@ from isthmus.cli.declare import (
 )
 from isthmus.cli.output import Output, counted, shown, size_text, span_text, time_text
 from isthmus.definition import (
+    QueueConfig,
     QueueDefinition,
     TopicConfig,
     TopicDefinition,
@@ -207,8 +208,23 @@ def _queue_rows(queue: QueueView) -> list[tuple[str, object]]:
         ("levels of priority", config.priorities),
         ("one consumer at a time", config.single),
         ("expires after", span_text(config.ttl_ms)),
+        *_bound_rows(config),
         *_policy_rows(queue),
     ]
+
+
+def _bound_rows(config: QueueConfig) -> list[tuple[str, object]]:
+    """How much may wait, where there is a bound, and where the dead go by an exchange."""
+    rows: list[tuple[str, object]] = []
+    if config.max_events is not None:
+        rows.append(("events that may wait", shown(config.max_events)))
+    if config.max_bytes is not None:
+        rows.append(("bytes that may wait", shown(config.max_bytes)))
+    if rows:
+        rows.append(("beyond that", {"refuse": "refused", "drop": "the oldest goes"}.get(config.overflow, "refused")))
+    if config.dead_exchange is not None:
+        rows.append(("dead letters by exchange", config.dead_exchange or "the default one"))
+    return rows
 
 
 def _policy_rows(queue: QueueView) -> list[tuple[str, object]]:

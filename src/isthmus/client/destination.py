@@ -236,7 +236,10 @@ class Queue(Destination[E]):
         durability: "fsync" (acknowledged is on disk) or "written" (survives the process, not the power).
         priorities: how many levels of priority it has; what has a higher `priority=` goes first.
         single: one consumer at a time gets events, the next one when it is gone.
-        fair, max_events, max_bytes, overflow: come in later versions and are refused until then.
+        max_events: how many events may wait in it, those that are handed out or delayed not counted.
+        max_bytes: how many bytes these may have, counted as they are encoded.
+        overflow: beyond either, "refuse" what is published (`QueueFull`), or "drop" what waits for longest.
+        fair: comes in a later version and is refused until then.
 
     Raises:
         InvalidName, InvalidArgument: a name or figure that cannot be.
@@ -265,17 +268,22 @@ class Queue(Destination[E]):
         durability: Level = "fsync",
     ) -> None:
         super().__init__(name, key, codec or (of.codec_name if of else "json"))
-        _refuse_later(
-            self,
-            fair=fair,
-            max_events=max_events is not None,
-            max_bytes=max_bytes is not None,
-            overflow=overflow != "refuse",
-        )
+        _refuse_later(self, fair=fair)
         if not 1 <= priorities <= PRIORITIES_MAX:
             raise InvalidArgument("priorities", f"{priorities} is not in 1 to {PRIORITIES_MAX}")
         if of is not None and priorities > 1:
             raise Unsupported(f"{self!r} is a view of {of!r}, where priorities cannot be", "drop priorities=")
+        if of is not None and (max_events is not None or max_bytes is not None):
+            raise Unsupported(
+                f"{self!r} is a view of {of!r}, where bounds cannot be", "set the retention of the stream"
+            )
+        if max_events is not None and max_events < 0:
+            raise InvalidArgument("max_events", f"{max_events} is below 0")
+        if overflow not in ("refuse", "drop"):
+            raise InvalidArgument("overflow", f"{overflow!r} is not refuse or drop")
+        self.max_events = max_events
+        self.max_bytes = None if max_bytes is None else size_bytes(max_bytes, "max_bytes")
+        self.overflow = overflow
         self.of = of
         self.priorities = priorities
         self.single = single
@@ -312,6 +320,9 @@ class Queue(Destination[E]):
                 ttl_ms=self._ttl_ms,
                 priorities=self.priorities,
                 single=self.single,
+                max_events=self.max_events,
+                max_bytes=self.max_bytes,
+                overflow=self.overflow,
             ),
             topic=replace(self._topic, event_types=self.type_names, key_field=self.key_field),
             view_of=None if self.of is None else self.of.name,
@@ -329,6 +340,7 @@ class Queue(Destination[E]):
             "dead": self.dead is not None,
             "priority": self.priorities > 1,
             "single": self.single,
+            "bounded": self.max_events is not None or self.max_bytes is not None,
         }
         return tuple(name for name, given in asked.items() if given)
 

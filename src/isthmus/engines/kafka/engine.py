@@ -66,6 +66,7 @@ CAPABILITIES: Final[dict[str, Capability]] = {
     "priority": _refused("use one queue a priority"),
     "fair": _refused("comes later"),
     "single": _refused("a queue of one partition has one consumer at a time"),
+    "bounded": _refused("bound it in time: ttl="),
     "length": _refused("use retain_size="),
 }
 """By promise, on a cluster without share groups."""

@@ -81,6 +81,7 @@ CAPABILITIES: Final[dict[str, Capability]] = {
     "priority": NATIVE,
     "fair": _refused("comes later"),
     "single": NATIVE,
+    "bounded": NATIVE,
     "length": NATIVE,
 }
 """By promise."""
