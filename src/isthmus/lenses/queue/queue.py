@@ -402,13 +402,25 @@ class Queue:
 
     # ---- settling, for whoever holds the lease --------------------------------------------------------------------
 
-    def ack(self, unit: Unit, leases: Sequence[Lease], *, consumer: str = "", principal: int = 0) -> None:
+    def ack(
+        self,
+        unit: Unit,
+        leases: Sequence[Lease],
+        *,
+        consumer: str = "",
+        principal: int = 0,
+        level: Level | None = None,
+    ) -> None:
         """Settle the records of these leases with the unit.
+
+        Args:
+            level: how durable, that of the topic by default. Whoever says `written` and then that it is settled has
+                to have the journal flushed in between.
 
         Raises:
             LeaseLost: at submit; see the module text.
         """
-        self._settle(unit, self._runs(leases), "acked", consumer, principal)
+        self._settle(unit, self._runs(leases), "acked", consumer, principal, level)
 
     def ack_ranges(
         self,
@@ -889,8 +901,17 @@ class Queue:
         """What of a run is held, as far as it is."""
         return [held for held in run.part.ledger.held(run.start, run.end) if held.acquired == run.acquired]
 
-    def _settle(self, unit: Unit, runs: Sequence[_Run], why: Why, consumer: str, principal: int) -> None:
-        unit.step(partial(self._check, runs), partial(self._write_settled, unit, runs, why, consumer, principal))
+    def _settle(
+        self,
+        unit: Unit,
+        runs: Sequence[_Run],
+        why: Why,
+        consumer: str,
+        principal: int,
+        level: Level | None = None,
+    ) -> None:
+        settle = partial(self._write_settled, unit, runs, why, consumer, principal, level)
+        unit.step(partial(self._check, runs), settle)
 
     def _write_settled(
         self, unit: Unit, runs: Sequence[_Run], why: Why, consumer: str, principal: int, level: Level | None = None

@@ -1,12 +1,14 @@
 """basic.ack, nack, reject and recover over a real socket: what is settled, what comes again, and what that counts."""
 
+import asyncio
 from typing import Any
 
+from isthmus.clock import ManualClock
 from isthmus.protocols.amqp import methods as m
 from isthmus.protocols.amqp.codec import method_frame
 from isthmus.protocols.amqp.connection import Brought
 from isthmus.protocols.amqp.properties import decode_properties
-from support.amqp import AmqpPeer, amqp_server, declared
+from support.amqp import PATIENCE_S, AmqpPeer, amqp_server, declared
 
 QUORUM = {"x-queue-type": "quorum"}
 
@@ -39,6 +41,25 @@ async def test_an_acknowledged_message_is_gone_and_its_tag_too() -> None:
         assert (close.reply_code, close.reply_text) == (406, "PRECONDITION_FAILED - unknown delivery tag 1")
         assert (close.class_id, close.method_id) == (60, 80)
         assert server.broker.queue("default", "q").counts().acked == 1
+
+
+async def test_acknowledgements_are_synced_before_the_next_answer_and_not_before() -> None:
+    async with amqp_server(clock=ManualClock()) as server:
+        peer = await server.connect()
+        await consuming(peer, 3)
+        tags = [(await delivered(peer))[0].delivery_tag for _ in range(3)]
+        journal, queue = server.broker.journal, server.broker.queue("default", "q")
+
+        for tag in tags:
+            peer.say(m.BasicAck(tag))
+        async with asyncio.timeout(PATIENCE_S):
+            while queue.counts().acked < 3:  # noqa: ASYNC110 - nothing is answered that could be waited for
+                await asyncio.sleep(0.001)
+        written = journal.written_lsn
+        durable = journal.durable_lsn
+        await declared(peer)
+
+        assert durable < written <= journal.durable_lsn
 
 
 async def test_multiple_settles_all_up_to_a_tag() -> None:

@@ -85,6 +85,7 @@ class Channel:
         self.closing = False
         self._fail = fail
         self._last: Pending[Any] | None = None
+        self._owes_sync = False
         self._called = False
 
     @property
@@ -123,9 +124,13 @@ class Channel:
             self.publisher.flush()
             self.settler.flush()
 
-    def began(self, pending: Pending[Any]) -> None:
-        """A unit of this channel is on its way; those before it are durable before it."""
+    def began(self, pending: Pending[Any], *, synced: bool = True) -> None:
+        """A unit of this channel is on its way; those before it are durable before it.
+
+        One that is not `synced` is only written when it is done: `quiet` sees to the rest.
+        """
         self._last = pending
+        self._owes_sync = self._owes_sync or not synced
 
     async def unstick(self) -> None:
         """Wait until what was gathered can be published, and publish it.
@@ -148,3 +153,9 @@ class Channel:
                 await last
             except IsthmusError as error:
                 logger.debug("what a channel had begun has failed: %s", error)
+        if self._owes_sync:
+            self._owes_sync = False
+            try:
+                await self.broker.journal.flush()
+            except IsthmusError as error:
+                logger.debug("what a channel had begun is not durable: %s", error)
