@@ -245,13 +245,14 @@ class ScramCredential(Struct, frozen=True, kw_only=True):
         return f"ScramCredential({self.mechanism!r}, {self.iterations} iterations)"
 
 
-class Grant(Struct, frozen=True, kw_only=True):
+class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """These operations on everything whose name fits `pattern`, in which `*` stands for any text and nothing else is
-    special. Nothing is ever taken away by a grant.
+    special: in one namespace, or with None in all. Nothing is ever taken away by a grant.
     """
 
     operations: tuple[Operation, ...]
     pattern: str
+    namespace: str | None = None
 
 
 class UserDefinition(Struct, frozen=True, kw_only=True):

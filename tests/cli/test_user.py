@@ -218,3 +218,15 @@ def test_users_are_made_beside_a_server_which_asks_everybody_else_who_they_are_f
     assert "'ada' may not administer 'users'" in refused.stderr
     assert '"ada"' in owner.stdout
     assert "pencil" not in log + known.stderr + refused.stderr
+
+
+def test_rights_may_be_of_one_namespace(cli: Cli) -> None:
+    cli("user", "set", "ada", "--allow", "publish:jobs", "--namespace", "shop")
+    both = cli.json("user", "ls")["users"][0]["grants"]
+    told = cli.text("user", "ls")
+    cli("user", "set", "ada", "--revoke", "jobs", code=2)
+    cli("user", "set", "ada", "--revoke", "jobs", "--namespace", "shop")
+
+    assert both[1] == {"operations": ["publish"], "pattern": "jobs", "namespace": "shop"}
+    assert "publish:jobs (in shop)" in told
+    assert len(cli.json("user", "ls")["users"][0]["grants"]) == 1

@@ -14,7 +14,7 @@ from typing import Final
 from isthmus import scram
 from isthmus.broker.attempts import Attempts
 from isthmus.broker.users import Users
-from isthmus.definition import Operation, ScramCredential, ScramMechanism
+from isthmus.definition import DEFAULT_NAMESPACE, Operation, ScramCredential, ScramMechanism
 from isthmus.errors import AccessDenied, Closed, InvalidArgument, Overloaded
 from isthmus.limits import PENDING_BYTES_MAX, SCRAM_ITERATIONS, SCRAM_SALT_BYTES
 
@@ -69,15 +69,19 @@ class Credit:
 
 
 class Session:
-    """One caller for as long as it is connected. Leases without time and session objects end with it."""
+    """One caller for as long as it is connected. Leases without time and session objects end with it.
 
-    __slots__ = ("_on_end", "credit", "ended", "id", "principal", "principal_id")
+    `namespace` is where the names are that it asks for, unless a request says otherwise.
+    """
+
+    __slots__ = ("_on_end", "credit", "ended", "id", "namespace", "principal", "principal_id")
 
     def __init__(self, session_id: int, principal: str, principal_id: int, credit_bytes: int) -> None:
         self.id = session_id
         self.principal = principal
         self.principal_id = principal_id
         self.credit = Credit(credit_bytes)
+        self.namespace = DEFAULT_NAMESPACE
         self.ended = False
         self._on_end: list[Callable[[], None]] = []
 
@@ -158,22 +162,24 @@ class Access:
 
     # ---- what it may do -------------------------------------------------------------------------------------------
 
-    def check(self, session: Session, operation: Operation, resource: str) -> None:
-        """Say whether a session's principal may do that.
+    def check(self, session: Session, operation: Operation, resource: str, namespace: str | None = None) -> None:
+        """Say whether a session's principal may do that, in the session's namespace or another one.
 
         Raises:
             Closed: the session has ended.
             AccessDenied: it may not.
         """
-        if not self.allows(session, operation, resource):
+        if not self.allows(session, operation, resource, namespace):
             if session.ended:
                 raise Closed("the session")
             raise AccessDenied(session.principal, operation, resource)
 
-    def check_all(self, session: Session, operation: Operation, resources: Iterable[str]) -> None:
+    def check_all(
+        self, session: Session, operation: Operation, resources: Iterable[str], namespace: str | None = None
+    ) -> None:
         """The same for each of several names."""
         for resource in resources:
-            self.check(session, operation, resource)
+            self.check(session, operation, resource, namespace)
 
     def check_admin(self, session: Session, what: str = "users") -> None:
         """Whether it may see and change who may do what, or something else that is about everything, named in `what`.
@@ -188,22 +194,24 @@ class Access:
         if not user and not self._unguarded(session):
             raise AccessDenied(session.principal, "administer", what)
 
-    def allows(self, session: Session, operation: Operation, resource: str) -> bool:
+    def allows(self, session: Session, operation: Operation, resource: str, namespace: str | None = None) -> bool:
         """The same as a question, for answers that leave out what somebody may not see."""
         if session.ended:
             return False
         rights = self.users.rights.get(session.principal)
         if rights is not None and rights.id == session.principal_id:
-            return rights.allow(operation, resource)
+            return rights.allow(operation, resource, session.namespace if namespace is None else namespace)
         return self._unguarded(session)
 
-    def allows_some(self, session: Session, operation: Operation) -> bool:
-        """Whether there is any resource with which it may do that, for operations that name none."""
+    def allows_some(self, session: Session, operation: Operation, namespace: str | None = None) -> bool:
+        """Whether there is any resource with which it may do that, for operations that name none; anywhere or in a
+        namespace.
+        """
         if session.ended:
             return False
         rights = self.users.rights.get(session.principal)
         if rights is not None and rights.id == session.principal_id:
-            return rights.allow_some(operation)
+            return rights.allow_some(operation, namespace)
         return self._unguarded(session)
 
     def _unguarded(self, session: Session) -> bool:

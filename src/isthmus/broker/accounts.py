@@ -149,6 +149,8 @@ def check_rights(asked: UserDefinition) -> None:
 
 def _check_grant(grant: Grant) -> None:
     check_name(grant.pattern)
+    if grant.namespace is not None:
+        check_name(grant.namespace)
     unknown = [each for each in grant.operations if each not in OPERATIONS]
     if unknown or not grant.operations:
         raise InvalidArgument(

@@ -197,7 +197,7 @@ class Broker:
 
     def check_new_topic(self, session: Session, asked: TopicDefinition) -> None:
         """Raises what `create_topic` would raise."""
-        self.access.check(session, "create", asked.name)
+        self.access.check(session, "create", asked.name, asked.namespace)
         definitions.check_new_topic(self.catalog, asked)
 
     def create_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
@@ -271,7 +271,7 @@ class Broker:
 
     def check_topic(self, session: Session, asked: TopicDefinition) -> None:
         """Raises what `alter_topic` would raise."""
-        self.access.check(session, "alter", asked.name)
+        self.access.check(session, "alter", asked.name, asked.namespace)
         definitions.check_altered_topic(self.topic(asked.namespace, asked.name).set, asked)
 
     def alter_topic(self, session: Session, asked: TopicDefinition) -> Pending[Topic]:
@@ -290,7 +290,7 @@ class Broker:
         Raises:
             UnknownTopic, InUse: nothing was removed.
         """
-        self.access.check(session, "remove", name)
+        self.access.check(session, "remove", name, namespace)
         gone = definitions.topic_gone(self.catalog, self.topic(namespace, name))
         return self.make([("topic", namespace, name), *self._going(gone)], gone, lambda: None)
 
@@ -315,7 +315,7 @@ class Broker:
         Raises:
             AlreadyExists, UnknownTopic (the one to view), Unsupported, InvalidArgument: nothing was made.
         """
-        self.access.check(session, "create", asked.name)
+        self.access.check(session, "create", asked.name, asked.namespace)
         self._check_reach(session, asked)
         topic, queue = definitions.queue_made(self.catalog, asked, view_start, self.clock.now_ms())
         own = [name for name in (asked.name, asked.view_of) if name is not None]
@@ -335,10 +335,10 @@ class Broker:
     def _check_reach(self, session: Session, asked: QueueDefinition) -> None:
         """Nobody reads a topic by viewing it, or writes to one by letting letters die, who may not do so directly."""
         if asked.view_of is not None:
-            self.access.check(session, "read", asked.view_of)
+            self.access.check(session, "read", asked.view_of, asked.namespace)
         for name in (asked.config.dead, asked.config.dead_exchange):
             if name:
-                self.access.check(session, "publish", name)
+                self.access.check(session, "publish", name, asked.namespace)
 
     def alter_queue(self, session: Session, asked: QueueDefinition) -> Pending[Queue]:
         """Change how a queue hands out; its topic's configuration too.
@@ -346,7 +346,7 @@ class Broker:
         Raises:
             UnknownQueue, Unsupported, InvalidArgument: nothing was changed.
         """
-        self.access.check(session, "alter", asked.name)
+        self.access.check(session, "alter", asked.name, asked.namespace)
         self._check_reach(session, asked)
         queue = self.queue(asked.namespace, asked.name)
         changed = definitions.queue_altered(self.catalog, self.catalog.queue_sets[queue.id], asked)
@@ -381,9 +381,9 @@ class Broker:
         Raises:
             AlreadyExists, InvalidName, Overloaded: nothing was made.
         """
-        self.access.check(session, "create", asked.name)
+        self.access.check(session, "create", asked.name, asked.namespace)
         if asked.alternate is not None:
-            self.access.check(session, "publish", asked.alternate)
+            self.access.check(session, "publish", asked.alternate, asked.namespace)
         fact, topic, queue = definitions.exchange_made(self.catalog, asked, self.clock.now_ms())
         gone: list[Removal] = [facts.ExchangeRemoved(fact.id)]
         names: list[Key] = [("exchange", asked.namespace, asked.name)]
@@ -403,7 +403,7 @@ class Broker:
 
     def remove_exchange(self, session: Session, namespace: str, name: str, *, if_unused: bool = False) -> Pending[None]:
         """Remove an exchange with the bindings from it and to it. Raises UnknownExchange, InUse."""
-        self.access.check(session, "remove", name)
+        self.access.check(session, "remove", name, namespace)
         gone = definitions.exchange_gone(self.catalog, self.catalog.exchange(namespace, name), if_unused=if_unused)
         return self.make([("exchange", namespace, name), *self._going(gone)], gone, lambda: None)
 
@@ -414,8 +414,8 @@ class Broker:
             UnknownExchange, UnknownTopic, InvalidArgument, Overloaded: nothing was changed.
             BeingChanged: the exchange is being removed; `quiet` waits for that.
         """
-        self.access.check(session, "alter", asked.exchange)
-        self.access.check(session, "publish", asked.to_exchange or asked.topic)
+        self.access.check(session, "alter", asked.exchange, asked.namespace)
+        self.access.check(session, "publish", asked.to_exchange or asked.topic, asked.namespace)
         own = ("exchange", asked.namespace, asked.exchange)
         if own in self.catalog.making:
             raise BeingChanged("exchange", asked.exchange)
@@ -497,7 +497,7 @@ class Broker:
         partition: int | None = None,
     ) -> tuple[Pending[list[Appended]] | None, list[Share]]:
         """Add a publish to a unit. When its de-duplication id is known, gives that publish's result instead."""
-        self.access.check(session, "publish", topic.name)
+        self.access.check(session, "publish", topic.name, topic.set.namespace)
         prepared = Publish(records, self.clock.now_ms(), options)
         if options.dedup is not None:
             key = digest(options.dedup)
@@ -543,7 +543,7 @@ class Broker:
 
     def check_batch(self, session: Session, topic: Topic, partition: int, batch: bytes) -> batches.BatchHeader:
         """The header of a batch that `append_batch` would take, as far as that can be told beforehand. Raises as it."""
-        self.access.check(session, "publish", topic.name)
+        self.access.check(session, "publish", topic.name, topic.set.namespace)
         header = batches.check(batch)
         foreign.check(topic, partition, header, len(batch))
         return header
@@ -649,7 +649,7 @@ class Broker:
         delaying = exchange is not None and exchange.set.delayed and not due
         if delaying and exchange is not None and (options.due_ms is not None or delays.waits(records[0])):
             targets = [self.topic(exchange.set.namespace, delays.hold_name(exchange.name))]
-            self.access.check(session, "publish", exchange.name)
+            self.access.check(session, "publish", exchange.name, exchange.set.namespace)
             full = delays.full(targets[0], len(records))
             if full is not None:
                 return Routed(settled([]), targets, [publishing.Refusal(targets[0], full)])
@@ -690,11 +690,11 @@ class Broker:
         namespace: str,
     ) -> Sequence[Topic]:
         if exchange is not None:
-            self.access.check(session, "publish", exchange.name)
+            self.access.check(session, "publish", exchange.name, exchange.set.namespace)
             if exchange.set.internal:
                 raise InvalidArgument("exchange", f"{exchange.name!r} is internal and takes from other exchanges only")
             return self.catalog.targets(exchange, keys, headers)
-        self.access.check_all(session, "publish", keys)
+        self.access.check_all(session, "publish", keys, namespace)
         names = self.catalog.topic_names
         found = [names.get((namespace, key), 0) for key in dict.fromkeys(keys)]
         return [self.catalog.topics[topic] for topic in found if topic]
@@ -742,7 +742,7 @@ class Broker:
         Raises:
             UnknownPartition, OffsetOutOfRange: nothing was deleted.
         """
-        self.access.check(session, "remove", topic.name)
+        self.access.check(session, "remove", topic.name, topic.set.namespace)
         if not 0 <= partition < len(topic.partitions):
             raise UnknownPartition(topic.name, partition, len(topic.partitions))
         place = topic.partitions[partition]
@@ -768,7 +768,7 @@ class Broker:
 
         One that `expires` is forgotten when nobody uses it, until somebody asks for it who wants it kept.
         """
-        self.access.check(session, "consume", name)
+        self.access.check(session, "consume", name, namespace)
         definition.check_name(name)
         await self.quiet("group", namespace, name)
         known = self.catalog.group_names.get((namespace, name))
@@ -797,7 +797,7 @@ class Broker:
         metadata: str = "",
     ) -> Pending[list[Placed]]:
         """Set a group's position in a partition. Raises StaleGeneration, UnknownMember, OffsetOutOfRange."""
-        self.access.check(session, "commit", group.name)
+        self.access.check(session, "commit", group.name, group.namespace)
         self.access.check(session, "read", self.catalog.name_of_topic(partition.id))
         unit = self.journal.unit()
         now_ms = self.clock.now_ms()
@@ -811,8 +811,8 @@ class Broker:
         self, session: Session, namespace: str, group_name: str, topic_name: str, to: StartAt
     ) -> list[tuple[int, int]]:
         """Move a group without members; (partition, floor) rows. Raises UnknownGroup, GroupNotEmpty."""
-        self.access.check(session, "administer", group_name)
-        self.access.check(session, "read", topic_name)
+        self.access.check(session, "administer", group_name, namespace)
+        self.access.check(session, "read", topic_name, namespace)
         group = self._empty_group(namespace, group_name)
         topic = self.topic(namespace, topic_name)
         unit, rows = self.journal.unit(), []
@@ -828,7 +828,7 @@ class Broker:
 
     def remove_group(self, session: Session, namespace: str, name: str) -> Pending[None]:
         """Forget a group without members. Raises UnknownGroup, GroupNotEmpty."""
-        self.access.check(session, "administer", name)
+        self.access.check(session, "administer", name, namespace)
         return self.forget_group(self._empty_group(namespace, name))
 
     def forget_group(self, group: ConsumerGroup) -> Pending[None]:

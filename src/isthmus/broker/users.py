@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from isthmus.definition import Grant, Operation
+from isthmus.definition import DEFAULT_NAMESPACE, Grant, Operation
 from isthmus.limits import DECISIONS_KEPT_MAX
 from isthmus.log import facts
 from isthmus.log.journal import Journal
@@ -24,29 +24,33 @@ class Rights:
         self.id = user.id
         self.admin = user.admin
         self._grants = user.grants
-        self._kept: dict[tuple[Operation, str], bool] = {}
+        self._kept: dict[tuple[Operation, str, str], bool] = {}
 
-    def allow(self, operation: Operation, resource: str) -> bool:
+    def allow(self, operation: Operation, resource: str, namespace: str = DEFAULT_NAMESPACE) -> bool:
         """Whether the user may do that. Whoever may do anything with something may see that it is there."""
         if self.admin:
             return True
-        key = (operation, resource)
+        key = (operation, resource, namespace)
         kept = self._kept.get(key)
         if kept is None:
             if len(self._kept) >= DECISIONS_KEPT_MAX:
                 self._kept.clear()
-            kept = self._kept[key] = any(covers(grant, operation, resource) for grant in self._grants)
+            kept = self._kept[key] = any(covers(grant, operation, resource, namespace) for grant in self._grants)
         return kept
 
-    def allow_some(self, operation: Operation) -> bool:
-        """Whether there is anything with which the user may do that."""
-        return self.admin or any(operation == "describe" or operation in grant.operations for grant in self._grants)
+    def allow_some(self, operation: Operation, namespace: str | None = None) -> bool:
+        """Whether there is anything with which the user may do that, in a namespace or anywhere."""
+        return self.admin or any(
+            (operation == "describe" or operation in grant.operations)
+            and (namespace is None or grant.namespace in (None, namespace))
+            for grant in self._grants
+        )
 
 
-def covers(grant: Grant, operation: Operation, resource: str) -> bool:
+def covers(grant: Grant, operation: Operation, resource: str, namespace: str = DEFAULT_NAMESPACE) -> bool:
     """Whether a grant is about this operation on a resource of this name."""
     asked = operation in grant.operations or (operation == "describe" and bool(grant.operations))
-    return asked and fits(grant.pattern, resource)
+    return asked and grant.namespace in (None, namespace) and fits(grant.pattern, resource)
 
 
 def fits(pattern: str, name: str) -> bool:

@@ -52,6 +52,8 @@ ALLOW_HELP: Final = (
     f"{', '.join(OPERATIONS)}, or {ALL}. In the name, * stands for any text."
 )
 
+NAMESPACE_HELP: Final = "What --allow and --revoke are about is in this namespace only, and not in all."
+
 
 # ---- add -----------------------------------------------------------------------------------------------------------
 
@@ -61,6 +63,7 @@ ALLOW_HELP: Final = (
 @_password_options
 @click.option("--admin", is_flag=True, help="May do everything, also with users.")
 @click.option("--allow", multiple=True, metavar="OPS:NAME", help=ALLOW_HELP)
+@click.option("--namespace", metavar="NAME", help=NAMESPACE_HELP)
 @pass_settings
 def add(
     settings: Settings,
@@ -71,6 +74,7 @@ def add(
     no_password: bool,
     admin: bool,
     allow: tuple[str, ...],
+    namespace: str | None,
 ) -> None:
     """Make a user. Asks for the password, unless an option says where it comes from.
 
@@ -78,7 +82,7 @@ def add(
       isthmus --dir ./data user add root --admin
       isthmus --dir ./data user add billing --generate --allow read:orders --allow consume,commit:billing
     """
-    grants = merged(granted(text) for text in allow)
+    grants = merged(granted(text, namespace) for text in allow)
     made_up = _made_up(generate=generate)
     scrams = _credentials(made_up, stdin=password_stdin, generate=generate, none=no_password)
     run(_create(settings, UserDefinition(name=name, scrams=scrams, admin=admin, grants=grants)))
@@ -101,6 +105,7 @@ async def _create(settings: Settings, asked: UserDefinition) -> None:
 @click.option("--password", is_flag=True, help="Ask for a new password.")
 @click.option("--admin/--no-admin", default=None, help="May do everything, also with users, or may no longer.")
 @click.option("--allow", multiple=True, metavar="OPS:NAME", help=ALLOW_HELP)
+@click.option("--namespace", metavar="NAME", help=NAMESPACE_HELP)
 @click.option("--revoke", multiple=True, metavar="NAME", help="Take away all that was allowed with exactly this NAME.")
 @pass_settings
 def set_(
@@ -113,6 +118,7 @@ def set_(
     password: bool,
     admin: bool | None,
     allow: tuple[str, ...],
+    namespace: str | None,
     revoke: tuple[str, ...],
 ) -> None:
     """Change what a user may do, or its password; what is not named stays as it is.
@@ -123,13 +129,13 @@ def set_(
       isthmus --dir ./data user set ada --allow publish:invoices --revoke orders*
       isthmus --dir ./data user set ada --password
     """
-    more = [granted(text) for text in allow]
+    more = [granted(text, namespace) for text in allow]
     scrams, made_up = None, _made_up(generate=generate)
     if password or password_stdin or generate or no_password:
         scrams = _credentials(made_up, stdin=password_stdin, generate=generate, none=no_password)
     elif admin is None and not more and not revoke:
         raise click.UsageError("say what is to be another: --password, --admin, --allow or --revoke")
-    run(_alter(settings, name, scrams, admin, more, revoke))
+    run(_alter(settings, name, scrams, admin, more, [(pattern, namespace) for pattern in revoke]))
     _tell(settings, "changed", name, made_up)
 
 
@@ -139,14 +145,15 @@ async def _alter(
     scrams: tuple[ScramCredential, ...] | None,
     admin: bool | None,  # noqa: FBT001 - handed on from the option
     more: Sequence[Grant],
-    revoke: Sequence[str],
+    revoke: Sequence[tuple[str, str | None]],
 ) -> None:
     async with connected(settings, write=True) as engine:
         old = named(await engine.admin.users(), name)
-        missing = [pattern for pattern in revoke if all(grant.pattern != pattern for grant in old.grants)]
+        known = [(grant.pattern, grant.namespace) for grant in old.grants]
+        missing = [pattern for pattern, place in revoke if (pattern, place) not in known]
         if missing:
             raise click.UsageError(f"nothing is allowed with {missing[0]!r}; `isthmus user ls` shows what is")
-        kept = [grant for grant in old.grants if grant.pattern not in revoke]
+        kept = [grant for grant in old.grants if (grant.pattern, grant.namespace) not in revoke]
         definition = UserDefinition(
             name=name,
             scrams=scrams,
@@ -197,6 +204,7 @@ def told(grants: Sequence[Grant]) -> str:
     """Grants as `--allow` takes them."""
     return " ".join(
         f"{ALL if set(grant.operations) == set(OPERATIONS) else ','.join(grant.operations)}:{grant.pattern}"
+        + ("" if grant.namespace is None else f" (in {grant.namespace})")
         for grant in grants
     )
 
@@ -235,8 +243,8 @@ async def _remove(settings: Settings, name: str) -> bool:
 # ---- what is said, and what is asked -------------------------------------------------------------------------------
 
 
-def granted(text: str) -> Grant:
-    """What `--allow` says.
+def granted(text: str, namespace: str | None = None) -> Grant:
+    """What `--allow` says, of one namespace or of all.
 
     Raises:
         UsageError: it cannot be read.
@@ -247,17 +255,17 @@ def granted(text: str) -> Grant:
     if not colon or not pattern or unknown:
         what = f"{unknown[0]!r} is no operation" if colon and unknown else "there is no name"
         raise click.UsageError(f"--allow {text}: {what}; write it as publish,read:orders* ({', '.join(OPERATIONS)})")
-    return Grant(operations=tuple(each for each in OPERATIONS if each in found), pattern=pattern)
+    return Grant(operations=tuple(each for each in OPERATIONS if each in found), pattern=pattern, namespace=namespace)
 
 
 def merged(grants: Iterable[Grant]) -> tuple[Grant, ...]:
-    """One grant for each name, in the order in which the names came."""
-    found: dict[str, set[Operation]] = {}
+    """One grant for each name in each namespace, in the order in which they came."""
+    found: dict[tuple[str, str | None], set[Operation]] = {}
     for grant in grants:
-        found.setdefault(grant.pattern, set()).update(grant.operations)
+        found.setdefault((grant.pattern, grant.namespace), set()).update(grant.operations)
     return tuple(
-        Grant(operations=tuple(each for each in OPERATIONS if each in operations), pattern=pattern)
-        for pattern, operations in found.items()
+        Grant(operations=tuple(each for each in OPERATIONS if each in operations), pattern=pattern, namespace=place)
+        for (pattern, place), operations in found.items()
     )
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from isthmus import scram
 from isthmus.broker import accounts
 from isthmus.clock import ManualClock
-from isthmus.definition import UserDefinition
+from isthmus.definition import Grant, UserDefinition
 from isthmus.limits import (
     AMQP_ASSEMBLY_BYTES_MAX,
     AMQP_BACKLOG_BYTES_MAX,
@@ -221,7 +221,11 @@ def test_whatever_clients_ask_about_a_few_names_is_answered_and_never_by_an_inte
 
 async def with_a_user(server: AmqpServer) -> None:
     kept = scram.credentials(SECRET, lambda: b"salt" * 4)
-    await accounts.create(server.broker, server.broker.session(), UserDefinition(name="ada", scrams=kept))
+    await accounts.create(
+        server.broker,
+        server.broker.session(),
+        UserDefinition(name="ada", scrams=kept, grants=(Grant(operations=("read",), pattern="*"),)),
+    )
 
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2_500, reason="needs 2,500 open files")

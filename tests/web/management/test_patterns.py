@@ -95,9 +95,27 @@ class TestPermissionsAsGrants:
         grants = grants_of(Permission("^a$", "^a$|^b$", ""), ())
 
         assert grants == (
-            Grant(operations=("create", "alter", "remove", "publish"), pattern="a"),
-            Grant(operations=("publish",), pattern="b"),
+            Grant(operations=("create", "alter", "remove", "publish"), pattern="a", namespace="default"),
+            Grant(operations=("publish",), pattern="b", namespace="default"),
         )
+
+    def test_a_permission_is_of_one_virtual_host_and_the_others_keep_theirs(self) -> None:
+        kept = [
+            Grant(operations=("publish", "commit"), pattern="a"),
+            Grant(operations=("read", "consume"), pattern="b", namespace="v1"),
+            Grant(operations=("read", "consume"), pattern="c", namespace="v2"),
+        ]
+
+        grants = grants_of(Permission("", "", "^d$"), kept, "v1", ["default", "v2"])
+
+        told = {namespace: permission_of(grants, namespace) for namespace in ("default", "v1", "v2", "v3")}
+        assert told == {
+            "default": Permission("", "^a$", ""),
+            "v1": Permission("", "", "^d$"),
+            "v2": Permission("", "^a$", "^c$"),
+            "v3": Permission("", "", ""),
+        }
+        assert Grant(operations=("commit",), pattern="a") in grants
 
     def test_what_permissions_do_not_speak_of_stays(self) -> None:
         kept = Grant(operations=("publish", "commit", "administer"), pattern="a")

@@ -101,9 +101,8 @@ async def test_permissions_are_grants_in_other_words(api: Desk) -> None:
 
     assert made.status == 201
     assert found == {"user": "ada", "vhost": "/", "configure": "^a.*$", "write": "^(a.*|b)$", "read": ".*"}
-    assert Grant(operations=("create", "alter", "remove", "publish", "commit"), pattern="a*") in await rights(
-        api, "ada"
-    )
+    wanted = Grant(operations=("create", "alter", "remove", "publish"), pattern="a*", namespace="default")
+    assert {wanted, Grant(operations=("commit",), pattern="a*")} < set(await rights(api, "ada"))
     assert await api.get("users/ada/permissions", user="ada") == [found]
     assert found in await api.get("vhosts/%2F/permissions", user="root")
     assert [row["user"] for row in await api.get("permissions", user="root")] == ["ada", "root"]
@@ -169,3 +168,25 @@ async def test_a_password_that_was_set_is_taken_by_plain(api: Desk) -> None:
     exchange = sasl.begin(sasl.PLAIN, api.broker.access, tls=True, host="127.0.0.1")
 
     assert isinstance(exchange.answer(f"\0ada\0{PASSWORD}".encode()), sasl.Success)
+
+
+async def test_permissions_hold_in_their_virtual_host_only(api: Desk) -> None:
+    await api.user("root", admin=True)
+    await api.user("ada")
+    await api.make("vhosts/v1", user="root")
+    asked = {"configure": "^a.*", "write": "^a.*", "read": "^a.*"}
+    await api.make("permissions/v1/ada", asked, user="root")
+
+    inside = await api.ask("PUT", "queues/v1/a1", {}, user="ada")
+    outside = await api.ask("PUT", "queues/%2F/a1", {}, user="ada")
+    message = {"properties": {}, "routing_key": "a1", "payload": "x", "payload_encoding": "string"}
+    await api.make("queues/%2F/a1", user="root")
+    sent = [
+        await api.ask("POST", f"exchanges/{vhost}/amq.default/publish", message, user="ada") for vhost in ("v1", "%2F")
+    ]
+
+    assert (inside.status, outside.status) == (201, 401)
+    assert [each.status for each in sent] == [200, 401]
+    assert [row["vhost"] for row in await api.get("queues", user="ada")] == ["v1"]
+    assert [row["name"] for row in await api.get("vhosts", user="ada")] == ["v1"]
+    assert [row["vhost"] for row in await api.get("users/ada/permissions", user="ada")] == ["v1"]

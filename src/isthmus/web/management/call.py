@@ -62,9 +62,15 @@ class Call(Struct, frozen=True, kw_only=True):
         """The same as the namespace that it is."""
         return namespace_of(self.vhost)
 
-    def may_see(self, name: str, _namespace: str | None = None) -> bool:
-        """Whether who asks may see something of that name."""
-        return self.broker.access.allows(self.session, "describe", name)
+    def may_see(self, name: str, namespace: str | None = None) -> bool:
+        """Whether who asks may see something of that name, in a namespace or else in that of the path."""
+        return self.broker.access.allows(
+            self.session, "describe", name, self.namespace if namespace is None else namespace
+        )
+
+    def may_enter(self, namespace: str) -> bool:
+        """Whether who asks may do anything there."""
+        return self.broker.access.allows_some(self.session, "describe", namespace)
 
     def exchange(self, name: str) -> Exchange | None:
         """The exchange of that name in the virtual host, None for the default one.

@@ -185,7 +185,7 @@ def vhost_row(call: Call, namespace: str) -> Row:
 
 async def vhosts(call: Call) -> Response:
     """The virtual hosts."""
-    found = [vhost_row(call, each) for each in sorted(call.broker.catalog.namespaces)]
+    found = [vhost_row(call, each) for each in sorted(call.broker.catalog.namespaces) if call.may_enter(each)]
     return document(listed(sorted(found, key=lambda row: str(row["name"])), call.query))
 
 

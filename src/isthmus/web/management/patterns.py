@@ -5,10 +5,10 @@ for any text. An expression without an equal is refused by name, never widened o
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, get_args
 
-from isthmus.definition import Grant, Operation
+from isthmus.definition import DEFAULT_NAMESPACE, Grant, Operation
 from isthmus.errors import InvalidArgument
 from isthmus.limits import GRANTS_MAX, POLICY_PATTERN_MAX
 
@@ -21,6 +21,9 @@ KINDS: Final[dict[str, tuple[Operation, ...]]] = {
     "read": ("consume", "read"),
 }
 """What each of the three permissions allows."""
+
+OURS: Final = frozenset(operation for operations in KINDS.values() for operation in operations)
+"""All that permissions speak of."""
 
 _SPECIAL: Final = frozenset(".^$*+?{}[]|()\\")
 _ANCHORED: Final = re.compile(r"(?<!\\)(?:\\\\)*\$$")
@@ -38,28 +41,35 @@ class Permission(NamedTuple):
 # ---- from permissions to grants ------------------------------------------------------------------------------------
 
 
-def grants_of(asked: Permission, kept: Sequence[Grant]) -> tuple[Grant, ...]:
-    """The grants of a user that is to have that permission.
+def grants_of(
+    asked: Permission, kept: Sequence[Grant], namespace: str = DEFAULT_NAMESPACE, others: Iterable[str] = ()
+) -> tuple[Grant, ...]:
+    """The grants of a user that is to have that permission in a namespace.
 
     Args:
         asked: the permission.
         kept: the grants that the user has; what they allow beyond configuring, writing and reading stays.
+        namespace: in which the permission holds.
+        others: all other namespaces: what a grant allows everywhere holds in each of them by itself from then on.
 
     Raises:
         InvalidArgument: an expression that no patterns are equal to.
     """
-    found: dict[str, set[Operation]] = {}
-    ours = {operation for operations in KINDS.values() for operation in operations}
+    found: dict[tuple[str, str | None], set[Operation]] = {}
     for grant in kept:
-        rest = [operation for operation in grant.operations if operation not in ours]
+        rest = [operation for operation in grant.operations if operation not in OURS]
         if rest:
-            found.setdefault(grant.pattern, set()).update(rest)
+            found.setdefault((grant.pattern, grant.namespace), set()).update(rest)
+        told = [operation for operation in grant.operations if operation in OURS]
+        for other in others if grant.namespace is None else {grant.namespace} - {namespace}:
+            if told:
+                found.setdefault((grant.pattern, other), set()).update(told)
     for kind, expression in zip(KINDS, asked, strict=True):
         for pattern in patterns_of(kind, expression):
-            found.setdefault(pattern, set()).update(KINDS[kind])
+            found.setdefault((pattern, namespace), set()).update(KINDS[kind])
     return tuple(
-        Grant(operations=tuple(each for each in OPERATIONS if each in operations), pattern=pattern)
-        for pattern, operations in found.items()
+        Grant(operations=tuple(each for each in OPERATIONS if each in operations), pattern=pattern, namespace=place)
+        for (pattern, place), operations in found.items()
     )
 
 
@@ -156,14 +166,15 @@ def _pattern(kind: str, expression: str, alternative: str) -> str:
 # ---- from grants to permissions ------------------------------------------------------------------------------------
 
 
-def permission_of(grants: Sequence[Grant]) -> Permission:
-    """The permission that says what grants allow of configuring, writing and reading.
+def permission_of(grants: Sequence[Grant], namespace: str = DEFAULT_NAMESPACE) -> Permission:
+    """The permission that says what grants allow of configuring, writing and reading in a namespace.
 
     A pattern counts for one of the three when its grants allow all that this one does.
     """
     allowed: dict[str, set[Operation]] = {}
     for grant in grants:
-        allowed.setdefault(grant.pattern, set()).update(grant.operations)
+        if grant.namespace in (None, namespace):
+            allowed.setdefault(grant.pattern, set()).update(grant.operations)
     return Permission(
         *[
             expression_of([pattern for pattern, found in allowed.items() if found.issuperset(operations)])

@@ -12,12 +12,12 @@ from typing import Any, Final
 from isthmus import scram
 from isthmus.broker import accounts
 from isthmus.broker.access import ANYONE, LOCAL
-from isthmus.definition import Grant, ScramCredential, UserDefinition
+from isthmus.definition import ScramCredential, UserDefinition
 from isthmus.limits import SCRAM_SALT_BYTES
 from isthmus.log import facts
 from isthmus.protocols.http.messages import Response
 from isthmus.web.management.answers import bad_request, document, done, not_found
-from isthmus.web.management.call import Call, vhost_of
+from isthmus.web.management.call import Call, namespace_of, vhost_of
 from isthmus.web.management.paging import listed
 from isthmus.web.management.patterns import Permission, grants_of, permission_of
 
@@ -173,11 +173,13 @@ async def permissions(call: Call) -> Response:
 
 
 def rows_of(call: Call, user: facts.UserSet) -> list[dict[str, str]]:
-    """The permissions of a user: rights here are by name, in whatever virtual host."""
-    found = EVERYTHING if user.admin else permission_of(user.grants)
-    if not any(found):
-        return []
-    return [_row(user.name, vhost_of(namespace), found) for namespace in sorted(call.broker.catalog.namespaces)]
+    """The permissions of a user, in each virtual host in which it has some."""
+    rows = []
+    for namespace in sorted(call.broker.catalog.namespaces):
+        found = EVERYTHING if user.admin else permission_of(user.grants, namespace)
+        if any(found):
+            rows.append(_row(user.name, vhost_of(namespace), found))
+    return rows
 
 
 def _row(user: str, vhost: str, found: Permission) -> dict[str, str]:
@@ -231,16 +233,10 @@ async def allow(call: Call, name: str, vhost: str, asked: Permission) -> bool:
 
 
 async def _grant(call: Call, user: facts.UserSet, vhost: str, asked: Permission) -> None:
-    grants = _asked_grants(call, user, vhost, asked)
-    if user.admin and not set(user.grants) ^ set(grants):
-        return
+    namespace = namespace_of(vhost)
+    others = [each for each in sorted(call.broker.catalog.namespaces) if each != namespace]
+    grants = grants_of(asked, user.grants, namespace, others)
     await accounts.alter(call.broker, call.session, UserDefinition(name=user.name, admin=user.admin, grants=grants))
-
-
-def _asked_grants(call: Call, user: facts.UserSet, vhost: str, asked: Permission) -> tuple[Grant, ...]:
-    grants = grants_of(asked, user.grants)
-    del call, vhost
-    return grants
 
 
 async def remove_permission(call: Call) -> Response:

@@ -15,12 +15,13 @@ from isthmus.broker.broker import Broker
 from isthmus.errors import IsthmusError
 from isthmus.limits import MANAGEMENT_RUNNING_MAX
 from isthmus.protocols.amqp.errors import Refused
+from isthmus.protocols.amqp.handlers.link import ROOT as ROOT_VHOST
 from isthmus.protocols.amqp.handlers.link import AmqpOptions, Shared
 from isthmus.protocols.amqp.handlers.replies import Replies
 from isthmus.protocols.http.messages import Request, Response
 from isthmus.web.management import cluster, connected, definitions, governed, messages, objects, people
 from isthmus.web.management.answers import Failure, bad_request, failure_of, refusal
-from isthmus.web.management.call import Api, Call, Handler
+from isthmus.web.management.call import Api, Call, Handler, namespace_of
 from isthmus.web.management.desk import failure_of as failure_of_refused
 from isthmus.web.management.routes import Routes, query_of
 
@@ -169,6 +170,8 @@ class Management:
         call = Call(
             api=self._api, session=session, given=given, query=query_of(request.query), body=_object(request.body)
         )
+        # A connection has one session and one request at a time.
+        session.namespace = namespace_of(given.get("vhost", ROOT_VHOST))
         return await handler(call)
 
 

@@ -117,7 +117,7 @@ def exchange_rows(call: Call, namespace: str | None = None) -> Iterator[Row]:
     whether they were used yet or not, and those that were made.
     """
     catalog = call.broker.catalog
-    for each in sorted(catalog.namespaces) if namespace is None else [namespace]:
+    for each in filter(call.may_enter, sorted(catalog.namespaces) if namespace is None else [namespace]):
         yield _exchange(vhost_of(each), facts.ExchangeSet(0, each, "", "direct", "durable"))
         for name, kind in amqp_exchanges.PREDECLARED.items():
             if (each, name) not in catalog.exchange_names and call.may_see(name, each):

@@ -273,7 +273,8 @@ async def test_a_client_may_log_in_by_amqplain() -> None:
 
 async def test_a_new_secret_is_taken_when_it_is_the_user_s() -> None:
     async with amqp_server() as server:
-        asked = UserDefinition(name="ann", scrams=scram.credentials("secret", lambda: b"salt" * 4))
+        scrams = scram.credentials("secret", lambda: b"salt" * 4)
+        asked = UserDefinition(name="ann", scrams=scrams, grants=(Grant(operations=("read",), pattern="*"),))
         await accounts.create(server.broker, server.broker.session(), asked)
         peer = await server.socket()
         await peer.log_in(secret=b"\0ann\0secret")
@@ -284,6 +285,22 @@ async def test_a_new_secret_is_taken_when_it_is_the_user_s() -> None:
         close = await peer.hear(m.ConnectionClose, 0)
 
         assert (close.reply_code, close.class_id, close.method_id) == (530, 10, 70)
+
+
+async def test_who_may_do_nothing_in_a_virtual_host_finds_none() -> None:
+    async with amqp_server() as server:
+        await namespaces.create(server.broker, server.broker.session(), "shop")
+        grant = Grant(operations=("read", "create"), pattern="*", namespace="shop")
+        scrams = scram.credentials("secret", lambda: b"salt" * 4)
+        asked = UserDefinition(name="ann", scrams=scrams, grants=(grant,))
+        await accounts.create(server.broker, server.broker.session(), asked)
+
+        peer = await server.connect(secret=b"\0ann\0secret", vhost="shop")
+        made = await declared(peer)
+        with pytest.raises(AssertionError, match="vhost / not found"):
+            await server.connect(secret=b"\0ann\0secret", vhost="/")
+
+        assert made.queue == "q"
 
 
 async def test_a_virtual_host_is_a_namespace_with_names_and_exchanges_of_its_own() -> None:

@@ -68,6 +68,7 @@ class Channel:
         self.link = link
         self.number = number
         self.session = link.broker.session(link.session.principal)
+        self.session.namespace = link.namespace
         self.unsettled: Unsettled[Given] = Unsettled()
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None

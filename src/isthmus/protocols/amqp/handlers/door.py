@@ -392,7 +392,8 @@ class AmqpDoor:
     def _enter(self, said: m.ConnectionOpen) -> None:
         link = self._link
         link.enter(said.virtual_host)
-        if link.namespace not in link.broker.catalog.namespaces:
+        known = link.namespace in link.broker.catalog.namespaces
+        if not known or not link.broker.access.allows_some(link.session, "describe", link.namespace):
             raise Refused(Code.NOT_ALLOWED, f"vhost {said.virtual_host} not found")
         self._phase = "busy"
         self._task = asyncio.get_running_loop().create_task(self._prepare())

@@ -126,7 +126,7 @@ class Link:
     def enter(self, vhost: str) -> None:
         """Use the names of a virtual host: `/` is the default namespace, every other the namespace of its name."""
         self.vhost = vhost
-        self.namespace = DEFAULT_NAMESPACE if vhost == ROOT else vhost
+        self.namespace = self.session.namespace = DEFAULT_NAMESPACE if vhost == ROOT else vhost
 
     def can(self, capability: str) -> bool:
         """Whether the client has said that it knows that."""
