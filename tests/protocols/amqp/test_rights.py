@@ -54,6 +54,9 @@ RIGHTS = (
     Right(m.BasicPublish(0, "", "orders"), ("publish:orders", "publish:copies"), COPY),
 )
 
+ELSEWHERE = "describe:elsewhere"
+"""What lets a user into the virtual host, and nothing else."""
+
 NEED_NONE = {
     m.ChannelFlow, m.AccessRequest, m.BasicQos, m.BasicCancel, m.BasicNack, m.BasicReject, m.BasicRecover,
     m.BasicRecoverAsync, m.ConfirmSelect, m.TxSelect, m.TxCommit, m.TxRollback,
@@ -72,7 +75,7 @@ async def prepared(server: AmqpServer) -> None:
 
 
 async def user_with(server: AmqpServer, needs: tuple[str, ...]) -> AmqpPeer:
-    rows = [need.split(":") for need in needs]
+    rows = [need.split(":") for need in (*needs, ELSEWHERE)]
     grants = tuple(Grant(operations=(cast("Operation", operation),), pattern=name) for operation, name in rows)
     scrams = scram.credentials("secret", lambda: b"salt" * 4)
     asked = UserDefinition(name="ann", scrams=scrams, grants=grants)
