@@ -119,6 +119,7 @@ ROOMS: Final = (
     Room("protocols.*.codec", f"{LEAF} {BATCH} {{own}}.schema {{own}}.methods"),
     Room("protocols.*.connection", f"{LEAF} {BATCH} protocols.http.* {{own}}.codec {{own}}.schema {{own}}.methods"),
     Room("protocols.sqs.shapes", LEAF),
+    Room("protocols.sqs.query", f"{LEAF} protocols.aws.errors protocols.http.messages"),
     Room(
         "protocols.sqs.handlers.*",
         f"{LEAF} {BATCH} {DOOR} broker.* lenses.* log.facts log.pending"

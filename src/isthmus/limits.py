@@ -628,6 +628,9 @@ HTTP_HEADERS_MAX: Final = 100
 AWS_BODY_BYTES_MAX: Final = 16 * MIB
 """The body of a request to an AWS door: ten messages, or five hundred records, as base64 in JSON."""
 
+AWS_FORM_FIELDS_MAX: Final = 2_000
+"""Fields of a request in the older protocol of SQS: ten messages with ten attributes of four fields, and more."""
+
 HTTP_BODY_BYTES_MAX: Final = 1 * MIB
 """Bytes of a request's body, where a service says nothing else."""
 

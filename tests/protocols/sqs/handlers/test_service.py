@@ -1,6 +1,9 @@
 """The SQS door on a real socket, with AWS's own client library."""
 
 import asyncio
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -115,3 +118,32 @@ async def test_when_users_exist_nobody_else_is_let_in() -> None:
         status, said = await post(here, "AmazonSQS.ListQueues")
 
         assert (status, said["__type"]) == (403, "com.amazonaws.sqs#UnrecognizedClientException")
+
+
+async def test_the_older_protocol_is_answered_in_xml() -> None:
+    async with door() as (here, client):
+        await call(client.create_queue, QueueName="jobs")
+        address = f"http://127.0.0.1:{here.listening.port}"
+
+        sent = await ask(f"{address}/000000000000/jobs", Action="SendMessage", MessageBody="a <b>")
+        got = await ask(f"{address}/000000000000/jobs", Action="ReceiveMessage")
+        unknown = await ask(address, Action="Fly")
+
+        assert "<MD5OfMessageBody>" in sent
+        assert "<Body>a &lt;b&gt;</Body>" in got
+        assert "<Code>InvalidAction</Code>" in unknown
+
+
+async def ask(address: str, **form: str) -> str:
+    """A request in the older protocol, by Python's own client."""
+
+    def asked() -> str:
+        data = urllib.parse.urlencode(form).encode()
+        try:
+            with urllib.request.urlopen(address, data, timeout=30) as answer:  # noqa: S310 - an address of our own
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.read().decode()
+
+    return await asyncio.to_thread(asked)

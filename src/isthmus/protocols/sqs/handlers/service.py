@@ -18,7 +18,7 @@ from isthmus.protocols.http.connection import Connection
 from isthmus.protocols.http.door import HttpDoor
 from isthmus.protocols.http.guard import stray
 from isthmus.protocols.http.messages import Request, Response
-from isthmus.protocols.sqs import errors
+from isthmus.protocols.sqs import errors, query
 from isthmus.protocols.sqs.handlers import messages, queues
 from isthmus.protocols.sqs.handlers.caller import Caller
 from isthmus.protocols.sqs.shapes import ACTIONS
@@ -49,6 +49,18 @@ HANDLERS: Final[dict[str, Handler]] = {
 }
 
 
+def _action(name: str) -> tuple[Handler, type[Any]]:
+    """The handler of an action and the shape of its input. Raises AwsError for one that is not there."""
+    handler, shape = HANDLERS.get(name), ACTIONS.get(name)
+    if handler is None or shape is None:
+        raise _unknown(name)
+    return handler, shape[0]
+
+
+def _unknown(name: str) -> AwsError:
+    return AwsError("UnknownOperationException", f"there is no action {name!r} here", query_code="InvalidAction")
+
+
 class SqsService:
     """See `Service`: `open` makes the door of each connection."""
 
@@ -74,14 +86,29 @@ class Visitor:
             line.known(known)
 
     async def handle(self, request: Request) -> Response:
-        """Answer a request."""
+        """Answer a request, in the protocol in which it came."""
+        if query.is_form(request):
+            return await self._handle_form(request)
         call: Call | None = None
         try:
             self._check_browser(request)
             call = calls.read(request)
-            return calls.answer(call, await self._do(call, request))
+            if call.service != "sqs":
+                raise _unknown(call.action)
+            handler, shape = _action(call.action)
+            return calls.answer(call, await handler(self._caller(request), calls.decode(call, shape)))
         except IsthmusError as error:
             return calls.refusal(call, errors.of(error))
+
+    async def _handle_form(self, request: Request) -> Response:
+        form: query.Form | None = None
+        try:
+            self._check_browser(request)
+            form = query.read(request)
+            handler, shape = _action(form.action)
+            return query.answer(form, await handler(self._caller(request), query.decode(form, shape)))
+        except IsthmusError as error:
+            return query.refusal(form, errors.of(error))
 
     def _check_browser(self, request: Request) -> None:
         """A page in a browser must not reach a broker that lets everybody in who is near."""
@@ -89,15 +116,12 @@ class Visitor:
         if refusal is not None:
             raise AwsError("AccessDeniedException", refusal.body.decode().strip(), status=refusal.status)
 
-    async def _do(self, call: Call, request: Request) -> object:
-        handler, shape = HANDLERS.get(call.action), ACTIONS.get(call.action)
-        if call.service != "sqs" or handler is None or shape is None:
-            raise AwsError("UnknownOperationException", f"there is no action {call.action!r} here")
+    def _caller(self, request: Request) -> Caller:
+        """Who asks. Raises AwsError when that is not known."""
         if self._session is None:
             raise AwsError("UnrecognizedClientException", "users exist, and this connection is none's", status=403)
         scheme = "https" if self._line.peer.tls else "http"
-        caller = Caller(self._broker, self._session, f"{scheme}://{request.host}")
-        return await handler(caller, calls.decode(call, shape[0]))
+        return Caller(self._broker, self._session, f"{scheme}://{request.host}")
 
     def gone(self) -> None:
         """The connection is gone. Its leases have times of their own, and stay."""
