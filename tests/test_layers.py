@@ -97,6 +97,7 @@ ROOMS: Final = (
     Room("protocols.door protocols.sniff", LEAF),
     Room("protocols.http.*", f"{LEAF} {DOOR} protocols.http.*"),
     Room("protocols.aws.sigv4", LEAF),
+    Room("protocols.aws.handlers.*", f"{LEAF} {DOOR} broker.* protocols.http.* protocols.aws.*"),
     Room("protocols.aws.*", f"{LEAF} protocols.http.* protocols.aws.*"),
     # The native protocol mirrors the engine port: its messages are the port's nouns, and it is served on the port.
     Room("protocols.native.eager", ""),
@@ -129,6 +130,16 @@ ROOMS: Final = (
         "protocols.sqs.errors protocols.sqs.receipt protocols.sqs.digests protocols.sqs.attributes"
         " protocols.sqs.messages",
         f"{LEAF} {BATCH} protocols.aws.errors {{own}}.*",
+    ),
+    Room("protocols.kinesis.shapes", LEAF),
+    Room(
+        "protocols.kinesis.handlers.*",
+        f"{LEAF} {BATCH} {DOOR} broker.* log.pending log.partition protocols.http.* protocols.aws.*"
+        " protocols.kinesis.*",
+    ),
+    Room(
+        "protocols.kinesis.errors protocols.kinesis.hashes protocols.kinesis.cursor protocols.kinesis.shards",
+        f"{LEAF} protocols.aws.errors {{own}}.*",
     ),
     Room(
         "protocols.*.handlers protocols.*.handlers.*",
@@ -221,6 +232,7 @@ PURE: Final = (
     " protocols.http.head protocols.http.chunked protocols.http.messages web.exposition web.management.patterns"
     " web.management.paging web.management.routes web.management.answers"
     " protocols.sniff protocols.aws.sigv4 protocols.sqs.receipt protocols.kinesis.cursor protocols.kinesis.event_stream"
+    " protocols.kinesis.hashes protocols.kinesis.shards"
 )
 """Files that decide and do not act: time and chance are arguments."""
 

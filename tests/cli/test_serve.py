@@ -29,7 +29,6 @@ def test_it_says_where_it_is_and_ends_in_order(tmp_path: Path, number: signal.Si
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--kinesis", "4567"], "kinesis: this protocol comes in a later version"),
         (["--kafka", "x"], "kafka: 'x' is no [HOST:]PORT"),
         (["--config", "none.toml"], "No such file"),
         (["--tls-key", "x.pem"], "tls_key: means nothing without tls_cert"),

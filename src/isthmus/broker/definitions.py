@@ -52,7 +52,7 @@ def _check_topic(catalog: Catalog, asked: TopicDefinition) -> None:
     catalog.check_namespace(asked.namespace)
     if not 1 <= asked.partitions <= PARTITIONS_MAX:
         raise InvalidArgument("partitions", f"{asked.partitions} is not in 1 to {PARTITIONS_MAX}")
-    if asked.placement not in ("murmur2", "single", "priority"):
+    if asked.placement not in ("murmur2", "single", "priority", "md5-range"):
         raise Unsupported(f"placement {asked.placement!r}", LATER)
     check_topic_config(asked.config)
     if len(catalog.topics) >= TOPICS_MAX:

@@ -27,7 +27,7 @@ ADDRESS: Final = "[HOST:]PORT"
 @click.option("--amqp", metavar=ADDRESS, help="RabbitMQ's protocol, AMQP 0-9-1. [5672]")
 @click.option("--web", metavar=ADDRESS, help="Health and metrics. [8321]")
 @click.option("--sqs", metavar=ADDRESS, help="Amazon SQS's protocol. [9324]")
-@click.option("--kinesis", metavar=ADDRESS, help="Comes in a later version.")
+@click.option("--kinesis", metavar=ADDRESS, help="Amazon Kinesis's protocol. [4567]")
 @click.option("--advertise", metavar="HOST:PORT", help="Where Kafka clients are told to come back to.")
 @click.option("--tls-cert", metavar="FILE", help="Certificate of the server, with its chain.")
 @click.option("--tls-key", metavar="FILE", help="Its key, where that is in a file of its own.")

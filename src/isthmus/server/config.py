@@ -27,11 +27,8 @@ from isthmus.limits import (
 LOOPBACK: Final = "127.0.0.1"
 DIRECTORY: Final = "./isthmus-data"
 
-PORTS: Final = {"native": 8320, "kafka": 9092, "amqp": 5672, "sqs": 9324, "web": 8321}
+PORTS: Final = {"native": 8320, "kafka": 9092, "amqp": 5672, "sqs": 9324, "kinesis": 4567, "web": 8321}
 """The protocols that can be listened for, and where they are by default."""
-
-LATER: Final = ("kinesis",)
-"""Protocols that are refused by name."""
 
 VARIABLE: Final = "ISTHMUS_"
 
@@ -83,13 +80,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The protocols to open, each with its address.
 
         Raises:
-            InvalidArgument: an address that cannot be read, or a protocol that comes in a later version.
+            InvalidArgument: an address that cannot be read.
         """
-        for name in LATER:
-            if getattr(self, name) is not None:
-                raise InvalidArgument(
-                    name, "this protocol comes in a later version; there are native, kafka, amqp and web"
-                )
         asked = {name: text for name in PORTS if (text := getattr(self, name)) is not None}
         if not asked:
             return {name: Address(LOOPBACK, port) for name, port in PORTS.items()}

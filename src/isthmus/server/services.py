@@ -90,9 +90,15 @@ def _web(host: Host) -> Service:
 
 
 def _sqs(host: Host) -> Service:
-    from isthmus.protocols.sqs.handlers.service import SqsService
+    from isthmus.protocols.sqs.handlers.service import service
 
-    return SqsService(host.broker).open
+    return service(host.broker).open
+
+
+def _kinesis(host: Host) -> Service:
+    from isthmus.protocols.kinesis.handlers.service import service
+
+    return service(host.broker).open
 
 
 PROTOCOLS: Final[dict[str, Protocol]] = {
@@ -100,6 +106,7 @@ PROTOCOLS: Final[dict[str, Protocol]] = {
     "kafka": Protocol(_kafka, binary=True),
     "amqp": Protocol(_amqp, binary=True),
     "sqs": Protocol(_sqs, binary=False),
+    "kinesis": Protocol(_kinesis, binary=False),
     "web": Protocol(_web, binary=False),
 }
 """By the name of the listener."""
