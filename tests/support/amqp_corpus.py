@@ -50,6 +50,9 @@ TABLES: Final = [
 PROPERTIES: Final = [
     properties.NONE,
     encode_properties(Properties(delivery_mode=2, message_id="m")),
+    encode_properties(Properties(headers={"CC": ["q", "p"], "BCC": ["none"], "x-delay": 5}, message_id="m")),
+    encode_properties(Properties(headers={"x-deduplication-header": "d", "x-death": [{"count": 1}]}, expiration="0")),
+    encode_properties(Properties(reply_to="amq.rabbitmq.reply-to", correlation_id="c", priority=9)),
     encode_properties(
         Properties(
             content_type="text/plain",
@@ -58,7 +61,7 @@ PROPERTIES: Final = [
             reply_to="r",
             expiration="1",
             timestamp=1,
-            user_id="u",
+            user_id="guest",
         )
     ),
 ]
@@ -78,7 +81,7 @@ SESSIONS: Final = [
     + codec.method_frame(2, m.ChannelOpen())
     + b"".join(message(1, raw, b"body" * 5) for raw in PROPERTIES)
     + codec.HEARTBEAT_FRAME
-    + message(2, PROPERTIES[2], bytes(1_000))
+    + message(2, PROPERTIES[-1], bytes(1_000))
     + codec.method_frame(1, m.BasicAck(3, multiple=True))
     + codec.method_frame(1, m.QueueDeclare(0, "q", arguments=VALUES))
     + codec.method_frame(1, m.ChannelClose(200, "bye"))
@@ -148,6 +151,9 @@ def meet(data: bytes) -> None:
 MET_MAX: Final = 300
 """Connections that one broker meets: what they make stays in it."""
 
+_CONNECTION: Final = 10
+"""The class of what is said on channel 0."""
+
 TURNS: Final = 60
 """Turns of the loop after which nothing that was begun in memory is still under way."""
 
@@ -157,8 +163,9 @@ LOGIN: Final = (
     + codec.method_frame(0, m.ConnectionTuneOk(100, AMQP_FRAME_BYTES_MAX, 0))
     + codec.method_frame(0, m.ConnectionOpen("/"))
 )
-NAMES: Final = ("q", "q", "p", "ex", "amq.topic", "amq.headers", "", "none", "a.b.#", "x" * 255)
-TEXTS: Final = (*NAMES, "topic", "headers", "fanout", "direct", "x-delayed-message", "amq.rabbitmq.reply-to")
+NAMES: Final = ("q", "q", "p", "a.b", "a.b.#", "", "x" * 255)
+QUEUES: Final = ("q", "q", "q", "q", "p", "p", "", "none", "a.b", "amq.rabbitmq.reply-to", "x" * 255)
+EXCHANGES: Final = ("", "", "amq.topic", "amq.fanout", "amq.headers", "ex", "ex", "late", "none")
 ARGUMENTS: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"x-message-ttl": 1_000, "x-dead-letter-exchange": "ex"},
@@ -169,40 +176,82 @@ ARGUMENTS: Final[tuple[dict[str, Any], ...]] = (
     {"x-match": "any", "text": "ä"},
     {"x-stream-offset": "first", "x-priority": 3},
     {"x-delayed-type": "topic", "alternate-exchange": "ex"},
+    {"x-message-deduplication": True},
     VALUES,
 )
 
 
+RARE: Final = {
+    m.ChannelFlow: 0.1,
+    m.ChannelFlowOk: 0.01,
+    m.ChannelCloseOk: 0.01,
+    m.BasicCancelOk: 0.01,
+    m.TxSelect: 0.3,
+    m.QueueDelete: 0.3,
+    m.ExchangeDelete: 0.3,
+}
+"""How often of once something may come that mostly ends a channel, the connection, or what there is to play with."""
+
+OFTEN: Final = (m.QueueDeclare, m.QueueBind, m.BasicConsume, m.BasicAck, m.BasicAck, m.BasicGet, m.BasicNack)
+
+
 def likely(rng: random.Random) -> bytes:
-    """Methods and messages of a client on two channels, about a few names: all can be read, whatever they ask."""
-    parts = [codec.method_frame(channel, m.ChannelOpen()) for channel in (1, 2)]
-    kinds = sorted(m.FROM_CLIENT - {m.BasicPublish}, key=lambda each: each.METHOD)
-    for _ in range(rng.randint(1, 40)):
-        channel = rng.randint(1, 2)
+    """Methods and messages of a client about a few names: all can be read, whatever they ask.
+
+    What is wrong closes a channel, so there is a new one now and then; what ends the connection is rare.
+    """
+    channel, parts = 1, [codec.method_frame(1, m.ChannelOpen())]
+    parts.append(codec.method_frame(1, m.QueueDeclare(0, "q", durable=True, arguments=rng.choice(ARGUMENTS[:3]))))
+    kinds = sorted(m.FROM_CLIENT - {m.BasicPublish, m.ChannelOpen}, key=lambda each: each.METHOD)
+    kinds = [each for each in kinds if rng.random() < RARE.get(each, 0.02 if each.METHOD >> 16 == _CONNECTION else 1)]
+    for _ in range(rng.randint(1, 80)):
         if rng.random() < 0.3:
-            exchange, key = rng.choice(NAMES), rng.choice(NAMES)
+            publish = m.BasicPublish(0, rng.choice(EXCHANGES), rng.choice(QUEUES), mandatory=rng.random() < 0.5)
             raw, body = rng.choice(PROPERTIES), bytes(rng.choice((0, 5, 300)))
-            publish = m.BasicPublish(0, exchange, key, mandatory=rng.random() < 0.5)
             parts.append(codec.content_frames(channel, publish, raw, body, AMQP_FRAME_BYTES_MAX))
-            continue
-        kind = rng.choice(kinds)
-        method = kind(*(_value(rng, each) for each in codec.LAYOUTS[kind]))
-        parts.append(codec.method_frame(0 if kind.METHOD >> 16 == 10 else channel, method))
+        else:
+            kind = rng.choice(kinds if rng.random() < 0.5 else OFTEN)
+            method = kind(
+                *(_value(rng, *each) for each in zip(kind.__struct_fields__, codec.LAYOUTS[kind], strict=True))
+            )
+            parts.append(codec.method_frame(0 if kind.METHOD >> 16 == _CONNECTION else channel, method))
+        if rng.random() < 0.15 or kind_closes(parts[-1]):
+            channel += 1
+            parts.append(codec.method_frame(channel, m.ChannelOpen()))
     return b"".join(parts)
 
 
-def _value(rng: random.Random, kind: str) -> Any:  # noqa: ANN401 - the kind says what it is
-    match kind:
-        case "bit":
+def kind_closes(frame: bytes) -> bool:
+    """Whether a frame ends its channel."""
+    return frame[7:11] == m.ChannelClose.METHOD.to_bytes(4, "big")
+
+
+def _value(rng: random.Random, name: str, kind: str) -> Any:  # noqa: ANN401 - the kind says what it is
+    match name, kind:
+        case "queue", _:
+            return rng.choice(QUEUES)
+        case "exchange" | "source" | "destination", _:
+            return rng.choice(EXCHANGES)
+        case "kind", _:
+            return rng.choice(("topic", "headers", "fanout", "direct", "x-delayed-message", "none"))
+        case "consumer_tag", _:
+            return rng.choice(("", "", "c", "d"))
+        case "requeue" | "active" | "durable", _:
+            return rng.random() < 0.9
+        case "prefetch_size", _:
+            return 0
+        case "exclusive" | "passive" | "internal", _:
+            return rng.random() < 0.1
+        case _, "bit":
             return rng.random() < 0.3
-        case "shortstr":
-            return rng.choice(TEXTS)
-        case "longstr":
+        case _, "shortstr":
+            return rng.choice(NAMES)
+        case _, "longstr":
             return rng.choice((b"", b"PLAIN", b"\x00guest\x00guest"))
-        case "table":
-            return rng.choice(ARGUMENTS)
+        case _, "table":
+            return rng.choice(ARGUMENTS if rng.random() < 0.5 else ARGUMENTS[:1])
         case _:
-            return rng.choice((0, 0, 1, 1, 2, 3, 10))
+            return rng.choice((0, 1, 1, 2, 3))
 
 
 class FuzzedDoor:
