@@ -231,14 +231,19 @@ Operation = Literal["create", "alter", "remove", "describe", "publish", "read", 
 ScramMechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
-class ScramCredential(Struct, frozen=True, kw_only=True):
-    """What is kept of a password for one mechanism: it proves who knows the password and does not tell it."""
+class ScramCredential(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of a password for one mechanism: it proves who knows the password and does not tell it.
+
+    With `before` it was made of somebody else's hash of the password, which was salted with that: only who sends the
+    password itself can be let in by it.
+    """
 
     mechanism: ScramMechanism
     salt: bytes
     iterations: int
     stored_key: bytes
     server_key: bytes
+    before: bytes = b""
 
     def __repr__(self) -> str:
         """Without the keys: a representation may end in a log."""

@@ -14,6 +14,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final
 
+from msgspec import structs
+
 from isthmus.definition import ScramCredential, ScramMechanism
 from isthmus.errors import InvalidArgument, ProtocolError
 from isthmus.limits import (
@@ -67,6 +69,25 @@ def credentials(
     return tuple(made)
 
 
+def imported(digest: bytes, before: bytes, salt: bytes) -> ScramCredential:
+    """What is kept of a password of which another system's hash is all that is known: SHA-256 of `before` and it.
+
+    That hash alone lets nobody in, neither here nor by what is kept of it.
+
+    Raises:
+        InvalidArgument: it is no such hash.
+    """
+    if len(digest) != len(hashed("SCRAM-SHA-256", b"")) or not 1 <= len(before) <= SCRAM_SALT_BYTES_MAX:
+        raise InvalidArgument("password_hash", f"{len(before)} bytes of salt and {len(digest)} of hash are no SHA-256")
+    salted = salted_password("SCRAM-SHA-256", _as_text(digest), salt, SCRAM_ITERATIONS)
+    made = credential("SCRAM-SHA-256", salted, salt, SCRAM_ITERATIONS)
+    return structs.replace(made, before=before)
+
+
+def _as_text(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
 def check_credential(found: ScramCredential) -> None:
     """Hold a credential that somebody else has made against what may be kept.
 
@@ -81,6 +102,8 @@ def check_credential(found: ScramCredential) -> None:
         )
     if not SALT_BYTES_MIN <= len(found.salt) <= SCRAM_SALT_BYTES_MAX:
         raise InvalidArgument("salt", f"has {len(found.salt)} bytes, not {SALT_BYTES_MIN} to {SCRAM_SALT_BYTES_MAX}")
+    if len(found.before) > SCRAM_SALT_BYTES_MAX:
+        raise InvalidArgument("before", f"has {len(found.before)} bytes, not up to {SCRAM_SALT_BYTES_MAX}")
     size = len(hashed(found.mechanism, b""))
     if len(found.stored_key) != size or len(found.server_key) != size:
         raise InvalidArgument("stored_key", f"the keys of {found.mechanism} have {size} bytes")
@@ -88,6 +111,8 @@ def check_credential(found: ScramCredential) -> None:
 
 def knows(found: ScramCredential, password: str) -> bool:
     """Whether this is the password; takes the same time whatever the answer. It is `prepared` already."""
+    if found.before:
+        password = _as_text(hashlib.sha256(found.before + password.encode()).digest())
     salted = salted_password(found.mechanism, password, found.salt, found.iterations)
     shown = credential(found.mechanism, salted, found.salt, found.iterations)
     return hmac.compare_digest(shown.stored_key, found.stored_key)

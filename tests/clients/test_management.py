@@ -108,6 +108,8 @@ def test_the_program_makes_looks_and_removes(program: Tool) -> None:
 
     got = program("get", "messages", "--queue", name, "--count", "1", "--ack-mode", "ack_requeue_false")
     listed = program("list", "queues") + program("list", "bindings") + program("list", "exchanges")
+    program("declare", "vhost", "--name", name)
+    program("delete", "vhost", "--name", name)
     program("delete", "queue", "--name", name)
     program("delete", "exchange", "--name", name)
 

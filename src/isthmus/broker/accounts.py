@@ -38,7 +38,7 @@ def view(user: facts.UserSet) -> UserView:
         name=user.name,
         id=user.id,
         admin=user.admin,
-        mechanisms=tuple(each.mechanism for each in user.scrams),
+        mechanisms=tuple("PLAIN" if each.before else each.mechanism for each in user.scrams),
         grants=user.grants,
         created_ms=user.created_ms,
     )

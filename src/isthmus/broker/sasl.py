@@ -205,6 +205,8 @@ class Scram:
             return opening
         user = _prepared(opening.user)
         found = self._directory.scram(user or "", self._mechanism)
+        if found is not None and found.before:
+            found = None  # whoever has the hash that it was made of could prove that, without the password
         credential = found or self._directory.decoy(opening.user, self._mechanism)
         nonce = opening.nonce + self._directory.nonce()
         challenge = f"r={nonce},s={scram.based(credential.salt)},i={credential.iterations}"

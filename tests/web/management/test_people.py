@@ -1,9 +1,12 @@
 """Users and permissions through the management API."""
 
+import hashlib
 import json
+from base64 import b64encode
 
 import pytest
 
+from isthmus import scram
 from isthmus.broker import sasl
 from isthmus.definition import Grant
 from support.management import PASSWORD, Desk
@@ -67,7 +70,9 @@ async def test_a_user_that_is_put_again_keeps_its_rights_and_has_the_new_passwor
         ({"password": "x", "tags": "policymaker"}, "'policymaker' means nothing here"),
         ({"password": "x", "tags": 3}, "tags should be"),
         ({"password": 3, "tags": ""}, "password should be a text"),
-        ({"password_hash": "abc", "tags": ""}, "password_hash"),
+        ({"password_hash": "abc", "tags": ""}, "no base64"),
+        ({"password_hash": "abcd", "tags": ""}, "no SHA-256"),
+        ({"password_hash": "abcd", "tags": "", "hashing_algorithm": "rabbit_password_hashing_md5"}, "none of rabbit_"),
     ],
 )
 async def test_a_user_that_cannot_be_is_refused(api: Desk, body: object, reason: str) -> None:
@@ -190,3 +195,28 @@ async def test_permissions_hold_in_their_virtual_host_only(api: Desk) -> None:
     assert [row["vhost"] for row in await api.get("queues", user="ada")] == ["v1"]
     assert [row["name"] for row in await api.get("vhosts", user="ada")] == ["v1"]
     assert [row["vhost"] for row in await api.get("users/ada/permissions", user="ada")] == ["v1"]
+
+
+async def test_a_password_that_came_as_rabbitmqs_hash_is_taken_and_the_hash_is_not(api: Desk) -> None:
+    salt = b"\x01\x02\x03\x04"
+    digest = hashlib.sha256(salt + PASSWORD.encode()).digest()
+    hashed = b64encode(salt + digest).decode()
+    await api.make("users/root", {"password_hash": hashed, "tags": "administrator"})
+
+    who = await api.get("whoami", user="root")
+
+    assert who["name"] == "root"
+    for guess in (hashed, b64encode(digest).decode(), "wrong"):
+        exchange = sasl.begin(sasl.PLAIN, api.broker.access, tls=True, host="10.0.0.1")
+        assert isinstance(exchange.answer(f"\0root\0{guess}".encode()), sasl.Failure)
+    assert not lets_in(api, "root", PASSWORD)
+    assert not lets_in(api, "root", b64encode(digest).decode())
+
+
+def lets_in(api: Desk, user: str, password: str) -> bool:
+    """Whether a login by SCRAM is let in."""
+    client = scram.Client("SCRAM-SHA-256", user, password, "nonce")
+    exchange = sasl.begin("SCRAM-SHA-256", api.broker.access, tls=True, host="10.0.0.1")
+    challenge = exchange.answer(client.first())
+    assert isinstance(challenge, sasl.Challenge)
+    return isinstance(exchange.answer(client.final(challenge.data)), sasl.Success)

@@ -6,6 +6,7 @@ itself.
 Spec: RabbitMQ 4.3 HTTP API reference, `/api/users`, `/api/permissions`, `/api/whoami`.
 """
 
+import binascii
 import secrets
 from typing import Any, Final
 
@@ -25,6 +26,9 @@ ADMINISTRATOR: Final = "administrator"
 MANAGEMENT: Final = "management"
 TAGS: Final = frozenset({ADMINISTRATOR, MANAGEMENT, ""})
 """The tags that mean something here; every user may ask for what its rights let it see."""
+
+SHA_256: Final = "rabbit_password_hashing_sha256"
+RABBIT_SALT_BYTES: Final = 4
 
 OWNERS: Final = frozenset({LOCAL, ANYONE})
 EVERYTHING: Final = Permission(".*", ".*", ".*")
@@ -131,13 +135,22 @@ def _credentials(name: str, body: Any, old: facts.UserSet | None) -> tuple[Scram
     if password is not None:
         raise bad_request("password should be a text")
     if hashed:
-        raise bad_request(
-            f"the password_hash of user {name!r} cannot be used: here something else is kept of passwords; give"
-            " `password`, or make the user first with `isthmus user add`"
-        )
+        return (_imported(name, body, hashed),)
     if hashed == "":
         return ()
     return () if old is None else None
+
+
+def _imported(name: str, body: Any, hashed: object) -> ScramCredential:  # noqa: ANN401 - JSON
+    """What is kept of a password of which RabbitMQ's hash is given: four bytes of salt and SHA-256, in base64."""
+    kind = body.get("hashing_algorithm", SHA_256)
+    if kind != SHA_256 or not isinstance(hashed, str):
+        raise bad_request(f"the password_hash of user {name!r} is none of {SHA_256}; give `password` instead")
+    try:
+        raw = binascii.a2b_base64(hashed.encode(), strict_mode=True)
+    except ValueError as error:
+        raise bad_request(f"the password_hash of user {name!r} is no base64") from error
+    return scram.imported(raw[RABBIT_SALT_BYTES:], raw[:RABBIT_SALT_BYTES], secrets.token_bytes(SCRAM_SALT_BYTES))
 
 
 async def remove_user(call: Call) -> Response:
