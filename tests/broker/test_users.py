@@ -67,6 +67,20 @@ class TestRights:
         assert not rights.allow("read", "b")
         assert not rights.allow("publish", "a")
 
+    def test_a_grant_of_one_namespace_holds_there_and_nowhere_else(self) -> None:
+        grants = (
+            Grant(operations=("read",), pattern="a", namespace="shop"),
+            Grant(operations=("publish",), pattern="b"),
+        )
+        rights = Rights(facts.UserSet(1, "ada", (), False, grants, 0))
+
+        allowed = {place: rights.allow("read", "a", place) for place in ("shop", "default", "other")}
+
+        assert allowed == {"shop": True, "default": False, "other": False}
+        assert rights.allow("publish", "b")
+        assert rights.allow("publish", "b", "shop")
+        assert [rights.allow_some("read", place) for place in ("shop", "other", None)] == [True, False, True]
+
     def test_decisions_are_kept_within_a_bound(self) -> None:
         rights = Rights(facts.UserSet(1, "ada", (), False, (Grant(operations=("read",), pattern="a*"),), 0))
 

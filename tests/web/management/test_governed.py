@@ -79,3 +79,36 @@ async def test_policies_are_for_administrators(api: Desk) -> None:
     ]
 
     assert [each.status for each in asked] == [401] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limit", "overflow"),
+    [
+        ({}, 5, "refuse"),
+        ({"x-max-length": 3}, 3, "refuse"),
+        ({"x-max-length": 9}, 5, "refuse"),
+        ({"x-overflow": "drop-head"}, 5, "drop"),
+    ],
+)
+async def test_arguments_and_policy_meet_as_in_rabbitmq(
+    api: Desk, arguments: dict[str, object], limit: int, overflow: str
+) -> None:
+    await api.make("policies/%2F/short", SHORT)
+    await api.make("queues/%2F/q1", {"arguments": arguments})
+
+    config = api.broker.queue(DEFAULT_NAMESPACE, "q1").config
+
+    assert (config.max_events, config.overflow) == (limit, overflow)
+
+
+async def test_a_policy_alone_drops_from_the_head(api: Desk) -> None:
+    await api.make("queues/%2F/q1")
+    await api.make("policies/%2F/p", {"pattern": "^q", "definition": {"max-length": 2}})
+    for payload in "abc":
+        message = {"properties": {}, "routing_key": "q1", "payload": payload, "payload_encoding": "string"}
+        await api.ask("POST", "exchanges/%2F/amq.default/publish", message)
+
+    asked = {"count": 5, "ackmode": "ack_requeue_false", "encoding": "auto"}
+    got = (await api.ask("POST", "queues/%2F/q1/get", asked)).value
+
+    assert [row["payload"] for row in got] == ["b", "c"]

@@ -45,6 +45,11 @@ def test_each_argument_that_acts_becomes_a_setting_of_the_queue() -> None:
     assert (config.priorities, config.single, config.failed_max) == (10, True, None)
 
 
+def test_what_was_given_is_what_policies_do_not_override() -> None:
+    assert config_of().asked == ()
+    assert set(config_of(overflow="drop-head", message_ttl=5).asked or ()) == {"overflow", "ttl_ms"}
+
+
 @pytest.mark.parametrize(("limit", "failed_max"), [(None, 21), (3, 4), (0, 1), (-1, None)])
 def test_the_delivery_limit_may_be_reached_and_not_passed(limit: int | None, failed_max: int | None) -> None:
     given = {} if limit is None else {"delivery_limit": limit}
