@@ -13,6 +13,18 @@ ROWS: Final[list[tuple[e.IsthmusError, dict[str, object], str, str]]] = [
     (e.UnknownTopic("orders"), {"name": "orders"}, "no topic 'orders'", "`isthmus create` makes one"),
     (e.UnknownQueue("mails"), {"name": "mails"}, "no queue 'mails'", "`isthmus create` makes one"),
     (e.UnknownGroup("billing"), {"name": "billing"}, "no consumer group 'billing'", "`isthmus group ls` lists"),
+    (
+        e.QueueFull("jobs", "events", 3),
+        {"queue": "jobs", "what": "events", "limit": 3},
+        "queue 'jobs' is full: it may hold 3 events",
+        "consume some, then publish again",
+    ),
+    (
+        e.ExclusiveOwned("jobs"),
+        {"queue": "jobs"},
+        "queue 'jobs' belongs to another session",
+        "which made it for itself alone",
+    ),
     (e.UnknownPolicy("short"), {"name": "short"}, "no policy 'short'", "`isthmus policy ls` lists"),
     (e.UnknownUser("ada"), {"name": "ada"}, "no user 'ada'", "`isthmus user ls` lists"),
     (e.UnknownNamespace("eu"), {"name": "eu"}, "no namespace 'eu'", "`isthmus namespace ls` lists"),

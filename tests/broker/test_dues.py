@@ -147,3 +147,14 @@ async def test_what_a_change_of_the_configuration_makes_too_many_goes() -> None:
         await at.clock.drain()
 
         assert (counts(at).ready, counts(at).dropped) == (1, 2)
+
+
+async def test_who_opens_a_store_to_look_at_it_finds_it_as_it_was_left() -> None:
+    looking = BrokerOptions(journal=NEVER.journal, housekeeping_ms=10**9, punctual=False)
+    async with world(options=looking) as at:
+        await queue(at, ttl_ms=1_000)
+        await at.publish("a", to="jobs")
+
+        await at.clock.advance(5_000)
+
+        assert counts(at).expired == 0

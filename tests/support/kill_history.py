@@ -84,7 +84,8 @@ class Found:
 
 async def look(directory: Path) -> Found:
     """Open a store that nobody holds, as the next process would, and read all of it."""
-    engine = cast("EmbeddedEngine", await open_engine(str(directory), options=BrokerOptions(housekeeping_ms=HOUR_MS)))
+    looking = BrokerOptions(housekeeping_ms=HOUR_MS, punctual=False)
+    engine = cast("EmbeddedEngine", await open_engine(str(directory), options=looking))
     try:
         found = Found()
         for view in await engine.admin.topics():

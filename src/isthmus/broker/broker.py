@@ -64,12 +64,14 @@ Key = tuple[str, str, str]
 class BrokerOptions:
     """Sizes of the store, how often housekeeping looks (ms), and when it forgets groups that nobody uses (ms).
 
-    Only groups that were made to expire are forgotten; those of the library never are.
+    Only groups that were made to expire are forgotten; those of the library never are. What is due in a queue is done
+    on time unless `punctual` is off: then housekeeping's rounds do it, which is for who opens a store to look at it.
     """
 
     journal: JournalOptions = field(default_factory=JournalOptions)
     housekeeping_ms: int = 1_000
     groups_kept_ms: int = GROUPS_KEPT_MS
+    punctual: bool = True
 
 
 class Broker:
@@ -125,7 +127,8 @@ class Broker:
         if self.journal.read_only is None and not self.journal.damage:
             await self._forget_short_lived()
             self.housekeeping.start()
-            self.dues.start()
+            if self.options.punctual:
+                self.dues.start()
             self.endings.start()
             self.delays.start()
         return self.report
