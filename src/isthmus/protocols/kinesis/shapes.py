@@ -312,18 +312,201 @@ class Records(Shape, frozen=True, kw_only=True):
     child_shards: list[ChildShard] | None = None
 
 
+# ---- resharding ---------------------------------------------------------------------------------------------------
+
+
+class SplitShard(OnStream, frozen=True):
+    """See the model."""
+
+    shard_to_split: str | None = None
+    new_starting_hash_key: str | None = None
+
+
+class MergeShards(OnStream, frozen=True):
+    """See the model."""
+
+    shard_to_merge: str | None = None
+    adjacent_shard_to_merge: str | None = None
+
+
+class UpdateShardCount(OnStream, frozen=True):
+    """See the model."""
+
+    target_shard_count: int | None = None
+    scaling_type: str | None = None
+
+
+class ShardCount(Shape, frozen=True):
+    """See the model: the output of `UpdateShardCount`."""
+
+    stream_name: str
+    current_shard_count: int
+    target_shard_count: int
+    stream_arn: str = msgspec.field(name="StreamARN")
+
+
+# ---- settings -----------------------------------------------------------------------------------------------------
+
+
+class Retention(OnStream, frozen=True):
+    """See the model: both directions."""
+
+    retention_period_hours: int | None = None
+
+
+class AddTagsToStream(OnStream, frozen=True):
+    """See the model."""
+
+    tags: Strings = {}
+
+
+class RemoveTagsFromStream(OnStream, frozen=True):
+    """See the model."""
+
+    tag_keys: list[str] = []
+
+
+class ListTagsForStream(OnStream, frozen=True):
+    """See the model."""
+
+    exclusive_start_tag_key: str | None = None
+    limit: int | None = None
+
+
+class Tag(Shape, frozen=True):
+    """One of them."""
+
+    key: str
+    value: str | None = None
+
+
+class StreamTags(Shape, frozen=True):
+    """See the model."""
+
+    tags: list[Tag]
+    has_more_tags: bool
+
+
+class OnResource(Shape, frozen=True):
+    """An input that names a stream by its ARN."""
+
+    resource_arn: str | None = msgspec.field(name="ResourceARN", default=None)
+    stream_id: str | None = None
+
+
+class TagResource(OnResource, frozen=True):
+    """See the model."""
+
+    tags: Strings = {}
+
+
+class UntagResource(OnResource, frozen=True):
+    """See the model."""
+
+    tag_keys: list[str] = []
+
+
+class Tags(Shape, frozen=True):
+    """See the model."""
+
+    tags: list[Tag]
+
+
+class PutResourcePolicy(OnResource, frozen=True):
+    """See the model."""
+
+    policy: str | None = None
+
+
+class ResourcePolicy(Shape, frozen=True):
+    """See the model."""
+
+    policy: str
+
+
+class Encryption(OnStream, frozen=True):
+    """See the model: start and stop."""
+
+    encryption_type: str | None = None
+    key_id: str | None = None
+
+
+class Monitoring(OnStream, frozen=True):
+    """See the model: more and less."""
+
+    shard_level_metrics: list[str] = []
+
+
+class Monitored(Shape, frozen=True):
+    """See the model."""
+
+    stream_name: str
+    current_shard_level_metrics: list[str]
+    desired_shard_level_metrics: list[str]
+    stream_arn: str = msgspec.field(name="StreamARN")
+
+
+class UpdateStreamMode(Shape, frozen=True):
+    """See the model."""
+
+    stream_arn: str | None = msgspec.field(name="StreamARN", default=None)
+    stream_id: str | None = None
+    stream_mode_details: Mode | None = None
+    warm_throughput_mibps: int | None = msgspec.field(name="WarmThroughputMiBps", default=None)
+
+
+class UpdateMaxRecordSize(Shape, frozen=True):
+    """See the model."""
+
+    stream_arn: str | None = msgspec.field(name="StreamARN", default=None)
+    stream_id: str | None = None
+    max_record_size: int | None = msgspec.field(name="MaxRecordSizeInKiB", default=None)
+
+
+class Limits(Shape, frozen=True):
+    """See the model: the output of `DescribeLimits`."""
+
+    shard_limit: int
+    open_shard_count: int
+    on_demand_stream_count: int
+    on_demand_stream_count_limit: int
+    channel_count: int | None = None
+    channel_count_limit: int | None = None
+
+
 # ---- the actions --------------------------------------------------------------------------------------------------
 
 ACTIONS: Final[dict[str, tuple[type[Any], type[Any] | None]]] = {
+    "AddTagsToStream": (AddTagsToStream, None),
     "CreateStream": (CreateStream, None),
+    "DecreaseStreamRetentionPeriod": (Retention, None),
+    "DeleteResourcePolicy": (OnResource, None),
     "DeleteStream": (DeleteStream, None),
+    "DescribeLimits": (Nothing, Limits),
     "DescribeStream": (DescribeStream, StreamDescription),
     "DescribeStreamSummary": (OnStream, StreamSummary),
+    "DisableEnhancedMonitoring": (Monitoring, Monitored),
+    "EnableEnhancedMonitoring": (Monitoring, Monitored),
     "GetRecords": (GetRecords, Records),
+    "GetResourcePolicy": (OnResource, ResourcePolicy),
     "GetShardIterator": (GetShardIterator, ShardIterator),
+    "IncreaseStreamRetentionPeriod": (Retention, None),
     "ListShards": (ListShards, Shards),
     "ListStreams": (ListStreams, Streams),
+    "ListTagsForResource": (OnResource, Tags),
+    "ListTagsForStream": (ListTagsForStream, StreamTags),
+    "MergeShards": (MergeShards, None),
     "PutRecord": (PutRecord, Put),
     "PutRecords": (PutRecords, PutMany),
+    "PutResourcePolicy": (PutResourcePolicy, None),
+    "RemoveTagsFromStream": (RemoveTagsFromStream, None),
+    "SplitShard": (SplitShard, None),
+    "StartStreamEncryption": (Encryption, None),
+    "StopStreamEncryption": (Encryption, None),
+    "TagResource": (TagResource, None),
+    "UntagResource": (UntagResource, None),
+    "UpdateMaxRecordSize": (UpdateMaxRecordSize, None),
+    "UpdateShardCount": (UpdateShardCount, ShardCount),
+    "UpdateStreamMode": (UpdateStreamMode, None),
 }
 """Input and output of each action."""

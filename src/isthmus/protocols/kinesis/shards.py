@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from isthmus.definition import TopicConfig
+from isthmus.errors import InvariantError
 from isthmus.protocols.kinesis import hashes
 from isthmus.protocols.kinesis.hashes import Range
 
@@ -97,6 +98,53 @@ def shard_of(keys: Range, now_ms: int, parents: Sequence[int] = ()) -> Shard:
     """A new shard."""
     parent, adjacent = [*parents, None, None][:2]
     return Shard(f"{keys[0]:x}", f"{keys[1]:x}", now_ms, None, parent, adjacent)
+
+
+def split(own: Own, index: int, at: int, now_ms: int) -> Own:
+    """The state after a shard was cut before a hash key. Raises AwsError when that does not lie inside."""
+    low, high = hashes.split(own.shards[index].range, at)
+    return _replaced(own, [index], [low, high], now_ms)
+
+
+def merge(own: Own, one: int, other: int, now_ms: int) -> Own | None:
+    """The state after two shards became one, None when they do not touch."""
+    joined = hashes.merge(own.shards[one].range, own.shards[other].range)
+    return None if joined is None else _replaced(own, [one, other], [joined], now_ms)
+
+
+def _replaced(own: Own, closed: Sequence[int], ranges: Sequence[Range], now_ms: int) -> Own:
+    shards = list(own.shards)
+    for index in closed:
+        shards[index] = msgspec.structs.replace(shards[index], closed_ms=now_ms)
+    shards += [shard_of(each, now_ms, closed) for each in ranges]
+    return msgspec.structs.replace(own, shards=tuple(shards))
+
+
+def scaled(own: Own, target: int, now_ms: int) -> Own:
+    """The state with so many open shards of equal size: shards are cut where the new ones begin, then joined."""
+    for low, high in hashes.even(target):
+        mine = _touched(own, low, high)
+        for cut in (low, high + 1):
+            for index in mine:
+                first, last = own.shards[index].range
+                if first < cut <= last:
+                    own = split(own, index, cut, now_ms)
+                    mine = _touched(own, low, high)
+                    break
+        while len(mine) > 1:
+            joined = merge(own, mine[0], mine[1], now_ms)
+            if joined is None:
+                raise InvariantError(f"shards {mine[0]} and {mine[1]} follow each other and do not touch")
+            own = joined
+            mine = _touched(own, low, high)
+    return own
+
+
+def _touched(own: Own, low: int, high: int) -> list[int]:
+    """The open shards that have keys of a range, by their ranges."""
+    return [
+        index for index in Layout(own).open if own.shards[index].range[0] <= high and own.shards[index].range[1] >= low
+    ]
 
 
 def kept(config: TopicConfig, own: Own) -> TopicConfig:

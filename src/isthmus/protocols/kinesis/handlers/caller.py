@@ -65,12 +65,10 @@ class Found(NamedTuple):
         """The sequence number of an offset in a shard."""
         return cursor.sequence(index, self.shard(index).created_ms, offset)
 
-    def redefined(self, own: Own, age_ms: int | None = None) -> TopicDefinition:
-        """The same stream in another state."""
+    def redefined(self, own: Own, **changed: int) -> TopicDefinition:
+        """The same stream in another state, with other settings of its topic."""
         declared = self.topic.set
-        config = kept(declared.config, own)
-        if age_ms is not None:
-            config = msgspec.structs.replace(config, age_ms=age_ms)
+        config = msgspec.structs.replace(kept(declared.config, own), **changed)
         return TopicDefinition(
             name=declared.name,
             namespace=declared.namespace,
@@ -169,11 +167,11 @@ class Caller:
             raise not_found(f"Could not find shard {shown} in stream {found.name} under account {self.account}.")
         return index
 
-    async def keep(self, found: Found, own: Own, age_ms: int | None = None) -> None:
-        """Make another state of a stream durable; Raises AwsError when somebody else is changing it."""
+    async def keep(self, found: Found, own: Own, **changed: int) -> None:
+        """Make another state of a stream durable, and settings of its topic. Raises AwsError while it is changing."""
         if ("topic", NAMESPACE, found.name) in self.broker.catalog.making:
             raise in_use(f"Stream {found.name} under account {self.account} not ACTIVE, instead in state UPDATING")
-        await self.broker.alter_topic(self.session, found.redefined(own, age_ms))
+        await self.broker.alter_topic(self.session, found.redefined(own, **changed))
 
 
 def found_of(topic: Topic) -> Found:

@@ -37,9 +37,7 @@ async def create_stream(caller: Caller, asked: shapes.CreateStream) -> None:
     if len(asked.tags) > TAGS_MAX:
         raise invalid(f"Failed to add tags to stream {name}: there are more than {TAGS_MAX}.")
     own = Own(made(count, caller.now_ms), on_demand, record_kib, asked.tags)
-    config = TopicConfig(
-        age_ms=DAY_HOURS * HOUR_MS, timestamps="append", record_bytes_max=record_kib * 1_024 + RECORD_ROOM
-    )
+    config = TopicConfig(age_ms=DAY_HOURS * HOUR_MS, timestamps="append", record_bytes_max=record_bytes(record_kib))
     definition = TopicDefinition(name=name, partitions=count, placement="md5-range", config=kept(config, own))
     await caller.broker.create_topic(caller.session, definition)
 
@@ -61,6 +59,11 @@ def checked_kib(asked: int | None) -> int:
         bound = "greater than or equal to 1024" if asked < RECORD_KIB else "less than or equal to 10240"
         raise violated(asked, "maxRecordSizeInKiB", f"Member must have value {bound}")
     return asked
+
+
+def record_bytes(record_kib: int) -> int:
+    """What the topic is told of how large a record may be."""
+    return record_kib * 1_024 + RECORD_ROOM
 
 
 def _count(caller: Caller, asked: int | None, *, on_demand: bool) -> int:
