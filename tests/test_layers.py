@@ -131,7 +131,7 @@ ROOMS: Final = (
         " protocols.sqs.messages",
         f"{LEAF} {BATCH} protocols.aws.errors {{own}}.*",
     ),
-    Room("protocols.kinesis.shapes", LEAF),
+    Room("protocols.kinesis.shapes protocols.kinesis.event_stream", LEAF),
     Room(
         "protocols.kinesis.handlers.*",
         f"{LEAF} {BATCH} {DOOR} broker.* log.pending log.partition protocols.http.* protocols.aws.*"

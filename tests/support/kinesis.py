@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from isthmus.protocols.kinesis.handlers.caller import Caller
+from isthmus.protocols.kinesis.handlers.caller import Caller, Subscription
 from isthmus.protocols.kinesis.handlers.service import HANDLERS
 from isthmus.protocols.kinesis.shapes import ACTIONS
 from support.brokers import World, world
@@ -19,9 +19,10 @@ class Kinesis:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.subscribed: dict[Subscription, int] = {}
 
     async def __call__(self, action: str, **given: Any) -> Any:  # noqa: ANN401 - its output
-        caller = Caller(self.world.broker, self.world.session)
+        caller = Caller(self.world.broker, self.world.session, self.subscribed)
         output = await HANDLERS[action](caller, msgspec.convert(given, ACTIONS[action][0]))
         return None if output is None else msgspec.to_builtins(output, builtin_types=(bytes,))
 

@@ -1,11 +1,13 @@
 """A connection: requests out of bytes however these are cut, and responses in the order of their requests."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isthmus.errors import InvariantError
 from isthmus.limits import HTTP_PIPELINE_MAX
 from isthmus.protocols.http.connection import CONTINUE, Connection, Exchange, Progress
 from isthmus.protocols.http.messages import Request, Response, plain
@@ -258,3 +260,32 @@ def test_the_head_of_a_large_request_can_be_seen_before_its_turn() -> None:
 
     assert list(seen.values()) == [["/p", None], ["/c", "/c"], [None, None], [None, None], [None, None]]
     assert after(POST)[0].heading(1) is None
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    yield b""
+
+
+def test_a_response_in_parts_is_chunked_and_the_next_waits_for_its_end() -> None:
+    connection, (exchange,) = after(GET % 1)
+    connection.answer(exchange, Response(parts=_nothing()), NOW_MS)
+    connection.receive(GET % 2)
+    (following,) = begun(connection)
+    connection.answer(following, plain(200, "second"), NOW_MS)
+    for part in (b"hello", b"x" * 17, b""):
+        connection.part(exchange, part, NOW_MS)
+
+    head, _, rest = b"".join(connection.data_to_send()).partition(b"\r\n\r\n")
+
+    assert b"Transfer-Encoding: chunked" in head
+    assert b"Content-Length" not in head
+    assert rest.startswith(b"5\r\nhello\r\n11\r\n" + b"x" * 17 + b"\r\n0\r\n\r\nHTTP/1.1 200")
+    assert rest.endswith(b"second\n")
+
+
+def test_a_part_out_of_turn_is_a_bug() -> None:
+    connection, (exchange,) = after(GET % 1)
+    connection.answer(exchange, plain(200, "done"), NOW_MS)
+
+    with pytest.raises(InvariantError, match="out of turn"):
+        connection.part(exchange, b"x", NOW_MS)

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from isthmus.errors import InvariantError
 from isthmus.limits import HTTP_BODY_BYTES_MAX, HTTP_CHUNK_LINE_BYTES_MAX, HTTP_PIPELINE_MAX
 from isthmus.protocols.http.chunked import Chunked
 from isthmus.protocols.http.head import Head, Lines, parse
@@ -65,6 +66,7 @@ class Connection:
         self._head: Head | None = None
         self._chunks: Chunked | None = None
         self._open: deque[Exchange] = deque()
+        self._in_parts: Exchange | None = None
         self._out: list[bytes] = []
         self._continue_due = False
         self._ended = False
@@ -204,9 +206,32 @@ class Connection:
     def answer(self, exchange: Exchange, response: Response, now_ms: int) -> None:
         """Give the response to a request; it leaves when those to all earlier ones have."""
         exchange.response = response
+        self._answer_ready(now_ms)
+
+    def _answer_ready(self, now_ms: int) -> None:
         while self._open and (ready := self._open[0].response) is not None:
+            if self._in_parts is self._open[0]:
+                return
+            if ready.parts is not None:
+                self._in_parts = self._open[0]
+                self._emit(self._open[0].request, ready, now_ms)
+                return
             self._emit(self._open.popleft().request, ready, now_ms)
         self._emit_continue()
+
+    def part(self, exchange: Exchange, data: bytes, now_ms: int) -> None:
+        """The next bit of a response that comes in parts; without data, its end, after which later ones leave.
+
+        Raises:
+            InvariantError: it is not this response's turn.
+        """
+        if self._in_parts is not exchange:
+            raise InvariantError("a part of a response came out of turn")
+        self._out.append(b"%x\r\n%b\r\n" % (len(data), data))
+        if not data:
+            self._in_parts = None
+            self._open.popleft()
+            self._answer_ready(now_ms)
 
     def _emit(self, request: Request | None, response: Response, now_ms: int) -> None:
         if response.close:

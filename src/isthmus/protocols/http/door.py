@@ -6,7 +6,8 @@ how it is read the connection's.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Final
 
 from isthmus.clock import Clock, Timer
@@ -53,6 +54,8 @@ class HttpDoor:
         self._greet = greet
         self._running: set[asyncio.Future[None]] = set()
         self._held = False
+        self._draining = False
+        self._room = asyncio.Event()
         self._linger: Timer | None = None
         self._late: Timer | None = None
         self._received_bytes = 0
@@ -132,6 +135,29 @@ class HttpDoor:
             logger.exception("%s %s failed in an unforeseen way", request.method, request.path)
             response = failed()
         self._answer(exchange, response)
+        if response.parts is not None:
+            await self._send_parts(exchange, request, response.parts)
+
+    async def _send_parts(self, exchange: Exchange, request: Request, parts: AsyncGenerator[bytes]) -> None:
+        """Send a body bit by bit, as fast as the peer reads; one that fails midway ends the connection unfinished."""
+        try:
+            async with aclosing(parts):
+                async for part in parts:
+                    self._connection.part(exchange, part, self._clock.now_ms())
+                    self._line.flush()
+                    while self._line.congested:
+                        self._room.clear()
+                        await self._room.wait()
+                    if self._draining:
+                        break
+        except Exception:
+            logger.exception("%s %s failed in an unforeseen way", request.method, request.path)
+            self._line.close("a response failed midway")
+            return
+        self._connection.part(exchange, b"", self._clock.now_ms())
+        self._line.flush()
+        if self._held:
+            self._line.wake()
 
     def _answer(self, exchange: Exchange, response: Response) -> None:
         self._connection.answer(exchange, response, self._clock.now_ms())
@@ -155,9 +181,11 @@ class HttpDoor:
 
     def resumed(self) -> None:
         """See `Door`."""
+        self._room.set()
 
     def drain(self) -> None:
         """See `Door`."""
+        self._draining = True
         self._connection.end()
         self._line.flush()
         if self._connection.finished:

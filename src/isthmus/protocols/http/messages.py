@@ -3,6 +3,7 @@
 Data, and its way into bytes; it reads no request and knows no connection.
 """
 
+from collections.abc import AsyncGenerator
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -57,13 +58,15 @@ class Request(Struct, frozen=True, kw_only=True):
 class Response(Struct, frozen=True, kw_only=True):
     """One response; its length, date and what becomes of the connection are filled in on the way out.
 
-    `close`: the connection ends with it.
+    `close`: the connection ends with it. `parts` is a body that comes bit by bit, in chunks, and stands instead
+    of `body`; peers that speak HTTP/1.0 cannot read it.
     """
 
     status: int = 200
     headers: Headers = ()
     body: bytes = b""
     close: bool = False
+    parts: AsyncGenerator[bytes] | None = None
 
 
 def plain(status: int, text: str, headers: Headers = (), *, close: bool = False) -> Response:
@@ -88,7 +91,9 @@ def encode(response: Response, *, now_ms: int, keep_alive: bool, minor: int = 1,
     status = response.status
     lines = [f"HTTP/1.1 {status} {PHRASES.get(status, '')}", f"Date: {http_date(now_ms // 1_000)}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
-    if status not in BODILESS:
+    if response.parts is not None:
+        lines.append("Transfer-Encoding: chunked")
+    elif status not in BODILESS:
         lines.append(f"Content-Length: {len(response.body)}")
     if not keep_alive:
         lines.append("Connection: close")

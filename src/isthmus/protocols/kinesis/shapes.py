@@ -474,6 +474,102 @@ class Limits(Shape, frozen=True):
     channel_count_limit: int | None = None
 
 
+# ---- consumers ----------------------------------------------------------------------------------------------------
+
+
+class RegisterStreamConsumer(Shape, frozen=True):
+    """See the model."""
+
+    stream_arn: str | None = msgspec.field(name="StreamARN", default=None)
+    consumer_name: str | None = None
+    stream_id: str | None = None
+    tags: Strings = {}
+
+
+class Consumer(Shape, frozen=True):
+    """One that was registered."""
+
+    consumer_name: str
+    consumer_arn: str = msgspec.field(name="ConsumerARN")
+    consumer_status: str
+    consumer_creation_timestamp: float
+
+
+class RegisteredConsumer(Shape, frozen=True):
+    """See the model."""
+
+    consumer: Consumer
+
+
+class OnConsumer(Shape, frozen=True):
+    """An input that names a consumer, by its ARN, or by its stream and its name."""
+
+    stream_arn: str | None = msgspec.field(name="StreamARN", default=None)
+    consumer_name: str | None = None
+    consumer_arn: str | None = msgspec.field(name="ConsumerARN", default=None)
+    stream_id: str | None = None
+
+
+class ConsumerDescription(Shape, frozen=True):
+    """See the model."""
+
+    consumer_name: str
+    consumer_arn: str = msgspec.field(name="ConsumerARN")
+    consumer_status: str
+    consumer_creation_timestamp: float
+    stream_arn: str = msgspec.field(name="StreamARN")
+
+
+class DescribedConsumer(Shape, frozen=True):
+    """See the model."""
+
+    consumer_description: ConsumerDescription
+
+
+class ListStreamConsumers(Shape, frozen=True):
+    """See the model."""
+
+    stream_arn: str | None = msgspec.field(name="StreamARN", default=None)
+    next_token: str | None = None
+    max_results: int | None = None
+    stream_creation_timestamp: float | None = None
+    stream_id: str | None = None
+
+
+class Consumers(Shape, frozen=True):
+    """See the model."""
+
+    consumers: list[Consumer]
+    next_token: str | None = None
+
+
+class StartingPosition(Shape, frozen=True):
+    """Where a subscription begins."""
+
+    type: str | None = None
+    sequence_number: str | None = None
+    timestamp: float | None = None
+
+
+class SubscribeToShard(Shape, frozen=True):
+    """See the model."""
+
+    consumer_arn: str | None = msgspec.field(name="ConsumerARN", default=None)
+    stream_id: str | None = None
+    shard_id: str | None = None
+    starting_position: StartingPosition | None = None
+    dry_run: bool | None = None
+
+
+class SubscribeToShardEvent(Shape, frozen=True):
+    """See the model: what a subscription gives, again and again."""
+
+    records: list[Record]
+    continuation_sequence_number: str
+    millis_behind_latest: int
+    child_shards: list[ChildShard] | None = None
+
+
 # ---- the actions --------------------------------------------------------------------------------------------------
 
 ACTIONS: Final[dict[str, tuple[type[Any], type[Any] | None]]] = {
@@ -482,8 +578,10 @@ ACTIONS: Final[dict[str, tuple[type[Any], type[Any] | None]]] = {
     "DecreaseStreamRetentionPeriod": (Retention, None),
     "DeleteResourcePolicy": (OnResource, None),
     "DeleteStream": (DeleteStream, None),
+    "DeregisterStreamConsumer": (OnConsumer, None),
     "DescribeLimits": (Nothing, Limits),
     "DescribeStream": (DescribeStream, StreamDescription),
+    "DescribeStreamConsumer": (OnConsumer, DescribedConsumer),
     "DescribeStreamSummary": (OnStream, StreamSummary),
     "DisableEnhancedMonitoring": (Monitoring, Monitored),
     "EnableEnhancedMonitoring": (Monitoring, Monitored),
@@ -492,6 +590,7 @@ ACTIONS: Final[dict[str, tuple[type[Any], type[Any] | None]]] = {
     "GetShardIterator": (GetShardIterator, ShardIterator),
     "IncreaseStreamRetentionPeriod": (Retention, None),
     "ListShards": (ListShards, Shards),
+    "ListStreamConsumers": (ListStreamConsumers, Consumers),
     "ListStreams": (ListStreams, Streams),
     "ListTagsForResource": (OnResource, Tags),
     "ListTagsForStream": (ListTagsForStream, StreamTags),
@@ -499,14 +598,16 @@ ACTIONS: Final[dict[str, tuple[type[Any], type[Any] | None]]] = {
     "PutRecord": (PutRecord, Put),
     "PutRecords": (PutRecords, PutMany),
     "PutResourcePolicy": (PutResourcePolicy, None),
+    "RegisterStreamConsumer": (RegisterStreamConsumer, RegisteredConsumer),
     "RemoveTagsFromStream": (RemoveTagsFromStream, None),
     "SplitShard": (SplitShard, None),
     "StartStreamEncryption": (Encryption, None),
     "StopStreamEncryption": (Encryption, None),
+    "SubscribeToShard": (SubscribeToShard, SubscribeToShardEvent),
     "TagResource": (TagResource, None),
     "UntagResource": (UntagResource, None),
     "UpdateMaxRecordSize": (UpdateMaxRecordSize, None),
     "UpdateShardCount": (UpdateShardCount, ShardCount),
     "UpdateStreamMode": (UpdateStreamMode, None),
 }
-"""Input and output of each action."""
+"""Input and output of each action; of a subscription, one of its events."""

@@ -56,6 +56,13 @@ class Shard(Struct, frozen=True, array_like=True):
         return self.created_ms <= time_ms and (self.closed_ms is None or self.closed_ms > time_ms)
 
 
+class Consumer(Struct, frozen=True, array_like=True):
+    """One that was registered, and when, in seconds since 1970 UTC."""
+
+    name: str
+    created_s: int
+
+
 class Own(Struct, frozen=True, omit_defaults=True):
     """What a topic keeps for Kinesis."""
 
@@ -66,6 +73,7 @@ class Own(Struct, frozen=True, omit_defaults=True):
     key_id: str | None = None
     metrics: tuple[str, ...] = ()
     policy: str | None = None
+    consumers: tuple[Consumer, ...] = ()
 
 
 class Layout:

@@ -14,7 +14,7 @@ ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/orders"
 async def test_a_stream_is_named_by_name_or_arn_or_both() -> None:
     async with kinesis() as here:
         await here.stream()
-        caller = Caller(here.world.broker, here.world.session)
+        caller = Caller(here.world.broker, here.world.session, {})
 
         for asked in (OnStream(stream_name="orders"), OnStream(stream_arn=ARN, stream_name="orders")):
             assert (await caller.find(asked)).name == "orders"
@@ -25,7 +25,7 @@ async def test_what_names_no_stream_is_told() -> None:
     async with kinesis() as here:
         await here.stream()
         await here.world.broker.create_queue(here.world.session, QueueDefinition(name="jobs"))
-        caller = Caller(here.world.broker, here.world.session)
+        caller = Caller(here.world.broker, here.world.session, {})
 
         for asked, said in (
             (OnStream(), "must be provided"),
@@ -44,7 +44,7 @@ async def test_what_names_no_stream_is_told() -> None:
 async def test_a_shard_has_to_be_there() -> None:
     async with kinesis() as here:
         await here.stream()
-        caller = Caller(here.world.broker, here.world.session)
+        caller = Caller(here.world.broker, here.world.session, {})
         found = caller.named("orders")
 
         assert caller.shard_of(found, SHARD) == 0

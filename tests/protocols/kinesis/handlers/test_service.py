@@ -46,3 +46,29 @@ async def test_records_go_round() -> None:
         with pytest.raises(client.exceptions.ResourceNotFoundException, match="Stream none under account"):
             await call(client.describe_stream, StreamName="none")
         client.close()
+
+
+async def test_a_subscription_comes_in_chunks() -> None:
+    async with served(settings=Settings(kinesis="0")) as here:
+        client = boto3.client(
+            "kinesis",
+            endpoint_url=f"http://127.0.0.1:{here.listening.port}",
+            region_name="us-east-1",
+            aws_access_key_id="anybody",
+            aws_secret_access_key="anything",
+        )
+
+        def subscribed() -> bytes:
+            client.create_stream(StreamName="orders", ShardCount=1)
+            arn = client.describe_stream(StreamName="orders")["StreamDescription"]["StreamARN"]
+            consumer = client.register_stream_consumer(StreamARN=arn, ConsumerName="billing")["Consumer"]["ConsumerARN"]
+            client.put_record(StreamName="orders", PartitionKey="a", Data=b"hello")
+            answer = client.subscribe_to_shard(
+                ConsumerARN=consumer, ShardId=SHARD, StartingPosition={"Type": "TRIM_HORIZON"}
+            )
+            event = next(iter(answer["EventStream"]))
+            answer["EventStream"].close()
+            client.close()
+            return bytes(event["SubscribeToShardEvent"]["Records"][0]["Data"])
+
+        assert await asyncio.to_thread(subscribed) == b"hello"

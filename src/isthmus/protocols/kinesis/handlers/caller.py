@@ -26,6 +26,10 @@ FOREVER_HOURS: Final = 8_760
 """What is said of topics that keep their records without end: the longest time that there is."""
 
 
+Subscription = tuple[int, str, int]
+"""Topic id, name of the consumer, index of the shard."""
+
+
 class Found(NamedTuple):
     """A stream: its topic, and its shards as they are now."""
 
@@ -97,11 +101,20 @@ def check_name(name: str | None, member: str = "streamName") -> str:
 
 
 class Caller:
-    """Who asks, of which broker."""
+    """Who asks, of which broker. `subscribed` is when each subscription began that lasts, by the monotonic clock."""
 
-    __slots__ = ("account", "broker", "region", "session")
+    __slots__ = ("account", "broker", "region", "session", "subscribed")
 
-    def __init__(self, broker: Broker, session: Session, *, account: str = ACCOUNT, region: str = REGION) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        session: Session,
+        subscribed: dict[Subscription, int],
+        *,
+        account: str = ACCOUNT,
+        region: str = REGION,
+    ) -> None:
+        self.subscribed = subscribed
         self.broker = broker
         self.session = session
         self.account = account

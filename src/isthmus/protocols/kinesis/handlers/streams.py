@@ -86,6 +86,8 @@ def _count(caller: Caller, asked: int | None, *, on_demand: bool) -> int:
 async def delete_stream(caller: Caller, asked: shapes.DeleteStream) -> None:
     """Remove a stream with its records."""
     found = await caller.find(asked)
+    if found.own.consumers and not asked.enforce_consumer_deletion:
+        raise in_use(f"Stream {found.name} has registered consumers; ask for EnforceConsumerDeletion.")
     await caller.broker.remove_topic(caller.session, NAMESPACE, found.name)
 
 
@@ -130,7 +132,7 @@ async def describe_stream_summary(caller: Caller, asked: shapes.OnStream) -> sha
             encryption_type=found.encryption or "NONE",
             key_id=own.key_id,
             open_shard_count=len(found.layout.open),
-            consumer_count=0,
+            consumer_count=len(own.consumers),
             max_record_size=own.record_kib,
         )
     )
