@@ -2,27 +2,39 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
+from isthmus.protocols.sqs import query
 from isthmus.protocols.sqs.handlers.caller import Caller
 from isthmus.protocols.sqs.handlers.service import HANDLERS
 from isthmus.protocols.sqs.shapes import ACTIONS
 from support.brokers import World, world
+from support.sqs_forms import output_of, request_of
 
 BASE = "http://localhost:9324"
 
 
 class Sqs:
-    """See the module text. An action takes its input by AWS's names, and gives its output in the same way."""
+    """See the module text. An action takes its input by AWS's names, and gives its output in the same way.
+
+    `older` says that both go through forms and XML on the way.
+    """
+
+    older: ClassVar[bool] = False
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     async def __call__(self, action: str, **given: Any) -> Any:  # noqa: ANN401 - its output
         caller = Caller(self.world.broker, self.world.session, BASE)
-        output = await HANDLERS[action](caller, msgspec.convert(given, ACTIONS[action][0]))
+        asked, told = ACTIONS[action]
+        if self.older:
+            form = query.read(request_of(action, given))
+            output = await HANDLERS[action](caller, query.decode(form, asked))
+            return output_of(action, query.answer(form, output), told)
+        output = await HANDLERS[action](caller, msgspec.convert(given, asked))
         return None if output is None else msgspec.to_builtins(output)
 
     async def queue(self, name: str = "jobs", **attributes: str) -> str:

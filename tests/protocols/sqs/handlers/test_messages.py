@@ -9,6 +9,8 @@ import pytest
 from isthmus.protocols.aws.errors import AwsError
 from support.sqs import Sqs, sqs
 
+pytestmark = pytest.mark.usefixtures("protocol")
+
 DEAD = json.dumps({"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:dead", "maxReceiveCount": 2})
 FIFO = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
 

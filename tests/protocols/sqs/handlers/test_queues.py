@@ -9,6 +9,8 @@ from isthmus.errors import InUse, UnknownTopic
 from isthmus.protocols.aws.errors import AwsError
 from support.sqs import sqs
 
+pytestmark = pytest.mark.usefixtures("protocol")
+
 DEAD = json.dumps({"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:dead", "maxReceiveCount": 2})
 
 
