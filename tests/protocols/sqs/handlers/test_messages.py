@@ -297,3 +297,42 @@ class TestFifo:
             first, second = await here.send(url, "a", "b", MessageGroupId="g")
 
             assert int(first["SequenceNumber"]) < int(second["SequenceNumber"])
+
+    async def test_only_what_was_received_blocks_a_group_what_is_delayed_does_not(self) -> None:
+        async with sqs() as here:
+            url = await here.queue("jobs.fifo", DelaySeconds="60", **FIFO)
+            await here.send(url, "late", MessageGroupId="a")
+            await here("SetQueueAttributes", QueueUrl=url, Attributes={"DelaySeconds": "0"})
+            await here.send(url, "now", MessageGroupId="a")
+
+            (got,) = await here.receive(url)
+            await here.delete(url, got)
+            await here.world.clock.advance(60_001)
+
+            assert got["Body"] == "now"
+            assert bodies(await here.receive(url)) == ["late"]
+
+    async def test_sending_changes_nothing_of_how_long_a_group_is_in_flight(self) -> None:
+        async with sqs() as here:
+            url = await here.queue("jobs.fifo", **FIFO)
+            await here.send(url, "one", MessageGroupId="a")
+            await here.receive(url, VisibilityTimeout=30)
+
+            await here.world.clock.advance(20_000)
+            await here.send(url, "two", MessageGroupId="a")
+
+            assert await here.receive(url) == []
+            await here.world.clock.advance(10_001)
+            assert bodies(await here.receive(url)) == ["one", "two"]
+
+
+async def test_what_is_older_than_the_retention_is_gone() -> None:
+    async with sqs() as here:
+        url = await here.queue(MessageRetentionPeriod="60")
+        await here.send(url, "old")
+        await here.world.clock.advance(40_000)
+        await here.send(url, "young")
+
+        await here.world.clock.advance(20_001)
+
+        assert bodies(await here.receive(url)) == ["young"]
