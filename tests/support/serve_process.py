@@ -55,7 +55,9 @@ def start_serving(
     """
     listeners = [word for name, port in ports.items() for word in (f"--{name}", str(port))]
     command = [sys.executable, *program, "serve", str(directory), *listeners, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | dict(settings or {}))
+    # A server with a fault in it is a module of the tests, and finds what they find.
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | path | dict(settings or {}))
 
 
 def addresses(lines: "IO[str] | None", count: int) -> Iterator[tuple[str, str]]:

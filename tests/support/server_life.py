@@ -32,8 +32,9 @@ class Life:
         ports = {self._protocol: self.port}
         process = start_serving(self._directory, ports, ["--quiet"], SMALL, program=self._program)
         self._process = process
-        if ready:
-            assert dict(addresses(process.stdout, 1)), f"it ended with {process.wait()}"
+        if ready and not dict(addresses(process.stdout, 1)):
+            process.communicate()
+            raise AssertionError(f"it ended with {process.returncode}")
 
     def kill(self) -> None:
         """End it by SIGKILL, which it must not have forestalled."""
