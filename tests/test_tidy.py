@@ -39,6 +39,7 @@ NO_TEST_FILE: Final = {
     "engines.kafka.group": "the suite of all engines runs it, tests/engines/test_suite.py",
     "engines.kafka.link": "the suite of all engines runs it, tests/engines/test_suite.py",
     "engines.shared.desk": "the suite of all engines runs it, tests/engines/test_suite.py",
+    "engines.shared.unit": "the suite of all engines runs it, tests/engines/test_suite.py",
     "engines.shared.pieces": "the tests of lots use all of it, tests/engines/shared/test_lot.py",
     "engines.kafka.reader": "the suite of all engines runs it, tests/engines/test_suite.py",
     "engines.rabbitmq.admin": "tests/engines/rabbitmq/test_engine.py and the suite of all engines run it",

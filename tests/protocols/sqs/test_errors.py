@@ -39,8 +39,6 @@ def test_what_is_not_the_callers_fault_is_told_so() -> None:
     assert errors.of(BeingChanged("queue", "jobs")).code == "RequestThrottled"
 
 
-@pytest.mark.parametrize(
-    "error", [errors.no_queue(), errors.exists("DelaySeconds"), errors.bad_handle("x"), errors.unsupported("no")]
-)
+@pytest.mark.parametrize("error", [errors.no_queue(), errors.exists("DelaySeconds"), errors.bad_handle("x")])
 def test_codes_are_those_of_the_model(error: AwsError) -> None:
     assert MODEL.shape_for(error.code).metadata == {"exception": True}

@@ -15,7 +15,7 @@ from isthmus.broker import redrive
 from isthmus.broker.publishing import Options
 from isthmus.clock import Clock, SystemClock
 from isthmus.definition import QueueDefinition, TopicDefinition
-from isthmus.engines.base import Admin, Attributes, Capability, Reader, Received, Source, Start, Unit
+from isthmus.engines.base import Admin, Attributes, Capability, Reader, Source, Start, Unit
 from isthmus.engines.kafka.address import Address, parse
 from isthmus.engines.kafka.admin import KafkaAdmin
 from isthmus.engines.kafka.catalog import Catalog, group_of, has_retry_topic, retry_topic
@@ -25,6 +25,7 @@ from isthmus.engines.kafka.reader import KafkaReader
 from isthmus.engines.kafka.share import ShareSource, ShareTerms
 from isthmus.engines.shared import marks
 from isthmus.engines.shared.desk import Terms
+from isthmus.engines.shared.unit import OutputsFirstUnit
 from isthmus.errors import Closed, InvalidArgument, KeyRequired, RecordTooLarge, Unsupported
 from isthmus.record import Appended, Record
 
@@ -222,7 +223,7 @@ class KafkaEngine:
 
     def unit(self) -> Unit:
         """Outputs first, settlements after."""
-        return KafkaUnit(self)
+        return OutputsFirstUnit(self.publish, (GroupSource, ShareSource))
 
     # ---- reading and consuming --------------------------------------------------------------------------------------
 
@@ -322,36 +323,3 @@ def runs_of(topic: str, placed: Sequence[Placed]) -> list[Appended]:
         Appended(topic, run[0][0], run[0][1], len(run), run[0][3], indexes=None if whole else [row[2] for row in run])
         for run in runs
     ]
-
-
-class KafkaUnit:
-    """Outputs and settlements: published first, settled then, so that nothing is lost and some may come twice."""
-
-    def __init__(self, engine: KafkaEngine) -> None:
-        self._engine = engine
-        self._outputs: list[tuple[str, Sequence[Record], Attributes | None, str]] = []
-        self._settled: list[tuple[GroupSource | ShareSource, Sequence[Received]]] = []
-
-    def publish(
-        self, name: str, records: Sequence[Record], attributes: Attributes | None = None, compression: str = "none"
-    ) -> None:
-        """Add records."""
-        self._outputs.append((name, records, attributes, compression))
-
-    def settle(self, source: Source, received: Sequence[Received]) -> None:
-        """Add acknowledgements."""
-        if not isinstance(source, GroupSource | ShareSource):
-            raise InvalidArgument("source", "belongs to another engine")
-        source.check_tokens(received)
-        self._settled.append((source, received))
-
-    async def submit(self) -> list[Appended]:
-        """Publish, then settle."""
-        for source, received in self._settled:
-            source.check(received)
-        appended: list[Appended] = []
-        for name, records, attributes, compression in self._outputs:
-            appended += await self._engine.publish(name, records, attributes, compression)
-        for source, received in self._settled:
-            await source.finish(received)
-        return appended

@@ -11,7 +11,7 @@ from isthmus.broker import redrive
 from isthmus.broker.publishing import Options
 from isthmus.clock import Clock, SystemClock
 from isthmus.definition import QueueDefinition, TopicDefinition
-from isthmus.engines.base import Admin, Attributes, Capability, Reader, Received, Source, Start, Unit
+from isthmus.engines.base import Admin, Attributes, Capability, Reader, Source, Start, Unit
 from isthmus.engines.rabbitmq import names
 from isthmus.engines.rabbitmq.address import Address, parse
 from isthmus.engines.rabbitmq.admin import RabbitAdmin
@@ -25,6 +25,7 @@ from isthmus.engines.rabbitmq.queue import QueueSource
 from isthmus.engines.rabbitmq.reader import RabbitReader
 from isthmus.engines.shared import marks
 from isthmus.engines.shared.desk import Terms
+from isthmus.engines.shared.unit import OutputsFirstUnit
 from isthmus.errors import (
     Closed,
     InvalidArgument,
@@ -223,7 +224,7 @@ class RabbitEngine:
 
     def unit(self) -> Unit:
         """Outputs first, settlements after."""
-        return RabbitUnit(self)
+        return OutputsFirstUnit(self.publish, (StreamSource, QueueSource))
 
     # ---- reading and consuming --------------------------------------------------------------------------------------
 
@@ -275,36 +276,3 @@ class RabbitEngine:
         """It ends with the engine, if not before."""
         self._sources.add(source)
         source.on_close = partial(self._sources.discard, source)
-
-
-class RabbitUnit:
-    """Outputs and settlements: published first, settled then, so that nothing is lost and some may come twice."""
-
-    def __init__(self, engine: RabbitEngine) -> None:
-        self._engine = engine
-        self._outputs: list[tuple[str, Sequence[Record], Attributes | None, str]] = []
-        self._settled: list[tuple[StreamSource | QueueSource, Sequence[Received]]] = []
-
-    def publish(
-        self, name: str, records: Sequence[Record], attributes: Attributes | None = None, compression: str = "none"
-    ) -> None:
-        """Add records."""
-        self._outputs.append((name, records, attributes, compression))
-
-    def settle(self, source: Source, received: Sequence[Received]) -> None:
-        """Add acknowledgements."""
-        if not isinstance(source, StreamSource | QueueSource):
-            raise InvalidArgument("source", "belongs to another engine")
-        source.check_tokens(received)
-        self._settled.append((source, received))
-
-    async def submit(self) -> list[Appended]:
-        """Publish, then settle."""
-        for source, received in self._settled:
-            source.check(received)
-        appended: list[Appended] = []
-        for name, records, attributes, compression in self._outputs:
-            appended += await self._engine.publish(name, records, attributes, compression)
-        for source, received in self._settled:
-            await source.finish(received)
-        return appended

@@ -51,11 +51,6 @@ def bad_handle(handle: str) -> AwsError:
     return AwsError("ReceiptHandleIsInvalid", f'The input receipt handle "{handle}" is not a valid receipt handle.')
 
 
-def unsupported(message: str) -> AwsError:
-    """What cannot be done with this queue."""
-    return AwsError("UnsupportedOperation", message, query_code=f"{LEGACY}UnsupportedOperation")
-
-
 def _says(make: Callable[[str], AwsError]) -> Callable[[RequestError], AwsError]:
     return lambda error: make(str(error))
 
